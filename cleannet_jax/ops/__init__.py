@@ -1,0 +1,1 @@
+"""Pure functions of arrays: the evaluator, anchors, pooling, losses, suppression."""

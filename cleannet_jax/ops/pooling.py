@@ -1,0 +1,50 @@
+"""From snippet predictions to one video prediction, under attention and mask.
+
+Masks are bool and true where a snippet takes part. Everything stays in logarithms
+until the end, so that a category of vanishing probability has a finite loss.
+"""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+
+def valid_snippets(num_snippets: int, length: jax.Array | int) -> jax.Array:
+    """The mask [T] of the first `length` snippets (R4)."""
+    return jnp.arange(num_snippets) < length
+
+
+def log_attention(logits: jax.Array, mask: jax.Array) -> jax.Array:
+    """Logarithm of the SAP: softmax of attention logits over masked-in snippets (R7).
+
+    Args:
+      logits: [T].
+      mask: [T] bool.
+
+    Returns:
+      [T]; -inf where masked out. With no snippet at all everything is -inf.
+    """
+    chex.assert_rank(logits, 1)
+    chex.assert_equal_shape([logits, mask])
+    # Finite stand-ins keep the gradient of the masked entries zero instead of NaN.
+    masked = jnp.where(mask, logits, jnp.finfo(logits.dtype).min)
+    return jnp.where(mask, jax.nn.log_softmax(masked), -jnp.inf)
+
+
+def log_video_prediction(log_sap: jax.Array, log_scp: jax.Array) -> jax.Array:
+    """Logarithm of the video prediction x = sum over t of SAP(t) SCP(t) (R7).
+
+    Args:
+      log_sap: [T], -inf where a snippet takes no part.
+      log_scp: [T, N] log-probabilities.
+
+    Returns:
+      [N] log-probabilities.
+    """
+    chex.assert_rank([log_sap, log_scp], [1, 2])
+    chex.assert_equal_shape_prefix([log_sap, log_scp], 1)
+    terms = log_sap[:, None] + log_scp
+    takes_part = jnp.any(jnp.isfinite(log_sap))
+    # With no snippet at all the prediction is a constant, not the log of zero.
+    terms = jnp.where(takes_part, terms, -jnp.log(log_scp.size))
+    return jax.nn.logsumexp(terms, axis=0)
