@@ -1,0 +1,1 @@
+"""The outside world: annotations, features, the generated sample, the pipeline."""

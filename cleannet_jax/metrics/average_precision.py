@@ -1,0 +1,367 @@
+"""Average precision of temporal detections, under the rules of both benchmarks.
+
+NumPy in float64, near-linear in the number of detections. Times are seconds; a
+threshold t is a tIoU in (0, 1]. The protocols differ in who does the matching:
+
+* `activitynet`: detections take turns by falling score. Each takes the ground truth
+  of its video and category that it overlaps most among those still free, if their
+  tIoU is >= t. Precision is interpolated.
+* `thumos14`: ground truth takes turns in its own order. Each takes the detection
+  that overlaps it most among those still free, if their overlap is > t. Unmatched
+  detections that touch ambiguous footage are dropped. Precision is not interpolated.
+
+The official kits' values are reproduced, also for NaN scores: first in ActivityNet's
+ranking, last in THUMOS14's. Where a kit's answer depends on the machine, is an artefact
+or a crash, it is defined here:
+
+* Equal scores. `activitynet`: the later row first, as its kit has it up to 16 rows.
+  `thumos14`: by name of the video, then the earlier row.
+* The ends of a segment may come in either order, and a segment without length, or
+  with an end that is not finite, overlaps nothing. ActivityNet's kit divides 0 by 0
+  for some of these, and counts the result as a true positive at every threshold.
+* A category without ground truth has the AP NaN and no part in the mean, so that its
+  detections change nothing. The kits can stop instead.
+* Without any detection the AP is 0. THUMOS14's kit stops instead.
+* Names of videos are compared whole; THUMOS14's kit drops an ending ".mp4".
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+_BLOCK = 1 << 16  # Detections paired at a time: bounds the memory, not the result.
+
+
+class Instances(NamedTuple):
+    """Segments, each of one video and one label: detections or ground truth.
+
+    Attributes:
+      videos: [V] names of the videos, including those without a segment.
+      labels: [N] names of the categories.
+      video: [M] int, position in `videos`.
+      label: [M] int, position in `labels`.
+      segments: [M, 2] float64 (start, end) in seconds.
+      scores: [M] float64, higher is better, on any scale; None for ground truth.
+    """
+
+    videos: tuple[str, ...]
+    labels: tuple[str, ...]
+    video: np.ndarray
+    label: np.ndarray
+    segments: np.ndarray
+    scores: np.ndarray | None = None
+
+
+class AveragePrecision(NamedTuple):
+    """Average precision of every category at every threshold, in [0, 1].
+
+    Attributes:
+      labels: [N] names of the categories, sorted.
+      tious: [K] thresholds.
+      ap: [K, N] average precision, NaN for a category without ground truth.
+      positives: [N] int, ground-truth segments of each category.
+    """
+
+    labels: tuple[str, ...]
+    tious: np.ndarray
+    ap: np.ndarray
+    positives: np.ndarray
+
+    @property
+    def mean(self) -> np.ndarray:
+        """[K] mean over the categories that have ground truth: the mAP."""
+        return self.ap[:, self.positives > 0].mean(axis=1)
+
+
+class _Pairs(NamedTuple):
+    """Detections and ground truth of one video and category that intersect."""
+
+    detection: np.ndarray  # [Q] int
+    truth: np.ndarray  # [Q] int
+    overlap: np.ndarray  # [Q] in (0, 1]
+
+
+def interpolated_average_precision(hit: np.ndarray, num_positives: int) -> float:
+    """Returns the area under the interpolated precision of one ranking, in [0, 1].
+
+    The precision at a recall is the best one at that recall or beyond it, at every
+    step of the recall (as in VOC 2011, not at eleven points).
+
+    Args:
+      hit: [M] bool, true positives, in the order of the ranking.
+      num_positives: segments that there are to find, at least one.
+    """
+    precision = _precision_at_hits(hit)
+    best_from_here = np.maximum.accumulate(precision[::-1])
+    return float(best_from_here.sum() / num_positives)
+
+
+def uninterpolated_average_precision(hit: np.ndarray, num_positives: int) -> float:
+    """Returns the sum of the precision at each hit over the positives, in [0, 1].
+
+    Args:
+      hit: [M] bool, true positives, in the order of the ranking.
+      num_positives: segments that there are to find, at least one.
+    """
+    return float(_precision_at_hits(hit).sum() / num_positives)
+
+
+def activitynet(
+    detections: Instances, ground_truth: Instances, *, tious: Sequence[float]
+) -> AveragePrecision:
+    """Returns the average precision under ActivityNet's rule.
+
+    Args:
+      detections: [M] segments with scores. Those in videos or of categories without
+        ground truth are welcome: they can only be false positives.
+      ground_truth: [G] segments.
+      tious: [K] thresholds in (0, 1].
+
+    Raises:
+      ValueError: there is no ground truth, a threshold is outside of (0, 1], or the
+        columns of a table do not belong together.
+    """
+    _check(detections, ground_truth, tious)
+    detections, truths = _on_common_names(detections, ground_truth)
+    # Reversing an ascending stable sort puts the later of equal rows first.
+    ranking = np.lexsort((detections.scores, -detections.label))[::-1]
+    detections = _take(detections, ranking)
+    pairs = _pairs(detections, truths, _union, least=min(tious))
+    # Of ground truth that it overlaps equally, a detection takes the later.
+    turns = np.lexsort((-pairs.truth, -pairs.overlap, pairs.detection))
+    pairs = _select(pairs, turns)
+    ap = []
+    for tiou in tious:
+        able = _select(pairs, pairs.overlap >= tiou)
+        hit = np.zeros(detections.label.size, bool)
+        hit[able.detection[_take_turns(able.detection, able.truth)]] = True
+        ap.append(
+            _by_category(interpolated_average_precision, hit, detections.label, truths)
+        )
+    return _result(ap, tious, truths)
+
+
+def thumos14(
+    detections: Instances,
+    ground_truth: Instances,
+    *,
+    tious: Sequence[float],
+    ambiguous: Instances | None = None,
+) -> AveragePrecision:
+    """Returns the average precision under the rule of THUMOS14's evaluation kit.
+
+    Args:
+      detections: [M] segments with scores. Those in videos or of categories without
+        ground truth are welcome: they can only be false positives.
+      ground_truth: [G] segments, in the order of their turns.
+      tious: [K] thresholds in (0, 1].
+      ambiguous: [A] segments that nobody could assign to a category; their labels are
+        not read. A detection of any category that intersects one of them and is not
+        matched counts neither as right nor as wrong.
+
+    Raises:
+      ValueError: there is no ground truth, a threshold is outside of (0, 1], or the
+        columns of a table do not belong together.
+    """
+    _check(detections, ground_truth, tious)
+    excused = _intersects_any(detections, ambiguous)
+    detections, truths = _on_common_names(detections, ground_truth)
+    ranking = np.lexsort((detections.video, -detections.scores, detections.label))
+    detections, excused = _take(detections, ranking), excused[ranking]
+    pairs = _pairs(detections, truths, _hull, least=min(tious))
+    # Of detections that overlap it equally, ground truth takes the best ranked.
+    turns = np.lexsort((pairs.detection, -pairs.overlap, pairs.truth))
+    pairs = _select(pairs, turns)
+    ap = []
+    for tiou in tious:
+        able = _select(pairs, pairs.overlap > tiou)
+        hit = np.zeros(detections.label.size, bool)
+        hit[able.detection[_take_turns(able.truth, able.detection)]] = True
+        counted = hit | ~excused
+        hit, label = hit[counted], detections.label[counted]
+        ap.append(_by_category(uninterpolated_average_precision, hit, label, truths))
+    return _result(ap, tious, truths)
+
+
+def _check(
+    detections: Instances, ground_truth: Instances, tious: Sequence[float]
+) -> None:
+    """Raises a ValueError unless there is something to compute."""
+    if detections.scores is None:
+        raise ValueError("the detections have no scores")
+    for name, table in (("detections", detections), ("ground truth", ground_truth)):
+        size = len(table.video)
+        shapes = [np.shape(column) for column in table[2:] if column is not None]
+        if shapes != [(size,), (size,), (size, 2), (size,)][: len(shapes)]:
+            raise ValueError(
+                f"{name}: expected video [M], label [M], segments [M, 2] and scores"
+                f" [M], found shapes {shapes}"
+            )
+    if not len(ground_truth.video):
+        raise ValueError("there is no ground truth: average precision is not defined")
+    if not len(tious) or not all(0 < tiou <= 1 for tiou in tious):
+        raise ValueError(f"expected tIoU thresholds in (0, 1], found {list(tious)}")
+
+
+def _on_common_names(*tables: Instances) -> list[Instances]:
+    """The tables with one sorted list of videos and of labels, and segments in order."""
+    videos = tuple(sorted(set().union(*(table.videos for table in tables))))
+    labels = tuple(sorted(set().union(*(table.labels for table in tables))))
+    return [
+        Instances(
+            videos,
+            labels,
+            _positions(table.videos, videos)[table.video],
+            _positions(table.labels, labels)[table.label],
+            _in_order(table.segments),
+            None if table.scores is None else np.asarray(table.scores, float),
+        )
+        for table in tables
+    ]
+
+
+def _positions(names: Sequence[str], known: Sequence[str]) -> np.ndarray:
+    """The position in `known` of each name."""
+    position = {name: index for index, name in enumerate(known)}
+    return np.array([position[name] for name in names], int)
+
+
+def _in_order(segments: np.ndarray) -> np.ndarray:
+    """The segments with the smaller end first, NaN where an end is not finite."""
+    segments = np.sort(np.asarray(segments, float), axis=1)
+    segments[~np.isfinite(segments).all(axis=1)] = np.nan
+    return segments
+
+
+def _take(table: Instances, rows: np.ndarray) -> Instances:
+    """Rows of a table of detections, in the order asked for."""
+    columns = (column[rows] for column in table[2:])
+    return Instances(table.videos, table.labels, *columns)
+
+
+def _select(pairs: _Pairs, rows: np.ndarray) -> _Pairs:
+    """Some of the pairs, in the order asked for."""
+    return _Pairs(*(column[rows] for column in pairs))
+
+
+def _union(a: np.ndarray, b: np.ndarray, intersection: np.ndarray) -> np.ndarray:
+    """Length of the union of segments that intersect, as ActivityNet's kit adds it."""
+    return (b[:, 1] - b[:, 0]) + (a[:, 1] - a[:, 0]) - intersection
+
+
+def _hull(a: np.ndarray, b: np.ndarray, intersection: np.ndarray) -> np.ndarray:
+    """The same length as THUMOS14's kit measures it; the last digit can differ."""
+    return np.maximum(a[:, 1], b[:, 1]) - np.minimum(a[:, 0], b[:, 0])
+
+
+def _pairs(
+    detections: Instances,
+    truths: Instances,
+    extent: Callable[..., np.ndarray],
+    *,
+    least: float = 0.0,
+) -> _Pairs:
+    """Pairs of one video and label that intersect and overlap by `least` or more."""
+    wanted, keys = (t.video * len(t.labels) + t.label for t in (detections, truths))
+    order = np.argsort(keys, kind="stable")
+    first = np.searchsorted(keys, wanted, "left", sorter=order)
+    count = np.searchsorted(keys, wanted, "right", sorter=order) - first
+    blocks = [_Pairs(np.zeros(0, int), np.zeros(0, int), np.zeros(0))]
+    for start in range(0, count.size, _BLOCK):
+        block = slice(start, start + _BLOCK)
+        detection, member = _members(first[block], count[block])
+        detection, truth = detection + start, order[member]
+        a, b = detections.segments[detection], truths.segments[truth]
+        intersection = np.minimum(a[:, 1], b[:, 1]) - np.maximum(a[:, 0], b[:, 0])
+        meet = intersection > 0
+        overlap = intersection[meet] / extent(a[meet], b[meet], intersection[meet])
+        block_pairs = _Pairs(detection[meet], truth[meet], overlap)
+        blocks.append(_select(block_pairs, overlap >= least))
+    return _Pairs(*(np.concatenate(columns) for columns in zip(*blocks, strict=True)))
+
+
+def _members(first: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Each range [first, first + count) written out: (position of range, member)."""
+    owner = np.repeat(np.arange(count.size), count)
+    before = np.cumsum(count) - count
+    return owner, np.arange(owner.size) + (first - before)[owner]
+
+
+def _intersects_any(detections: Instances, others: Instances | None) -> np.ndarray:
+    """[M] whether a detection intersects any other segment of its video."""
+    intersects = np.zeros(len(detections.video), bool)
+    if others is not None:
+        tables = (
+            table._replace(labels=("any",), label=np.zeros(len(table.label), int))
+            for table in (detections, others)
+        )
+        pairs = _pairs(*_on_common_names(*tables), _hull)
+        intersects[pairs.detection] = True
+    return intersects
+
+
+def _take_turns(chooser: np.ndarray, option: np.ndarray) -> np.ndarray:
+    """Positions of the pairs that form when each chooser in turn takes one option.
+
+    The pairs are sorted by turn, then by the chooser's preference. A pair is settled
+    when it is the chooser's first and nobody with an earlier turn has the option in
+    any pair: taking turns one by one must come to it. So all such pairs are settled
+    at once, and the rest goes on without what they use up.
+
+    Args:
+      chooser: [Q] int, the turn of the one who chooses.
+      option: [Q] int, what can be taken once.
+    """
+    settled = [np.zeros(0, int)]
+    left = np.arange(chooser.size)
+    earliest = np.empty(option.max(initial=-1) + 1, int)
+    served = np.zeros(chooser.max(initial=-1) + 1, bool)
+    taken = np.zeros(earliest.size, bool)
+    while left.size:
+        who, what = chooser[left], option[left]
+        earliest[what] = served.size
+        np.minimum.at(earliest, what, who)
+        favourite = np.append(True, who[1:] != who[:-1])
+        mutual = favourite & (earliest[what] == who)
+        served[who[mutual]] = True
+        taken[what[mutual]] = True
+        settled.append(left[mutual])
+        left = left[~(served[who] | taken[what])]
+    return np.concatenate(settled)
+
+
+def _precision_at_hits(hit: np.ndarray) -> np.ndarray:
+    """[H] precision of the ranking down to each true positive."""
+    ranks = np.flatnonzero(hit)
+    return np.arange(1, ranks.size + 1) / (ranks + 1)
+
+
+def _by_category(
+    average: Callable[[np.ndarray, int], float],
+    hit: np.ndarray,
+    label: np.ndarray,
+    truths: Instances,
+) -> np.ndarray:
+    """[N] average precision, from all rankings one after the other in `hit` [M]."""
+    positives = _positives(truths)
+    bounds = np.searchsorted(label, np.arange(positives.size + 1))
+    ap = np.full(positives.size, np.nan)
+    for category in np.flatnonzero(positives):
+        ranking = hit[bounds[category] : bounds[category + 1]]
+        ap[category] = average(ranking, positives[category])
+    return ap
+
+
+def _positives(truths: Instances) -> np.ndarray:
+    """[N] ground-truth segments of each category."""
+    return np.bincount(truths.label, minlength=len(truths.labels))
+
+
+def _result(
+    ap: list[np.ndarray], tious: Sequence[float], truths: Instances
+) -> AveragePrecision:
+    """What both protocols return."""
+    return AveragePrecision(
+        truths.labels, np.array(tious, float), np.stack(ap), _positives(truths)
+    )

@@ -1,0 +1,352 @@
+"""Annotation and prediction files: what is read, written and refused."""
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+
+from cleannet_jax import errors
+from cleannet_jax.data import annotations as annotations_lib
+from cleannet_jax.metrics import average_precision
+
+SHARED = pathlib.Path(__file__).parents[2] / "shared"
+needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no shared data")
+
+DATABASE = {
+    "b": {
+        "subset": "test",
+        "duration": 30.5,
+        "fps": 25,
+        "url": "https://example.org/b",
+        "annotations": [
+            {"segment": [4, 6.5], "label": "Throw", "coverage": 0.1},
+            {"segment": [8, 9], "label": "Ambiguous"},
+            {"segment": ["1.5", "2"], "label": "Dive"},
+            {"segment": [7, 7], "label": "Throw"},
+        ],
+    },
+    "a": {"subset": "validation", "annotations": []},
+    "c": {
+        "subset": "test",
+        "duration": None,
+        "annotations": [{"segment": [0, 3], "label": "Mooping floor"}],
+    },
+}
+RESULTS = {
+    "b": [
+        {"label": "Throw", "score": 0.25, "segment": [4, 6]},
+        {"label": "Dive", "score": 12, "segment": [-1, 2.5]},
+    ],
+    "empty": [],
+    "a": [{"label": "Throw", "score": -3.5, "segment": [1, 1], "rank": 1}],
+}
+
+
+def write(path, content):
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def annotations(tmp_path):
+    path = write(tmp_path / "gt.json", {"version": "1", "database": DATABASE})
+    return annotations_lib.read_annotations(path)
+
+
+def test_annotations_hold_what_the_file_says(annotations, tmp_path):
+    assert annotations.path == str(tmp_path / "gt.json")
+    assert list(annotations.videos) == ["b", "a", "c"]
+    video = annotations.videos["b"]
+    assert (video.id, video.subset, video.duration, video.fps) == (
+        "b",
+        "test",
+        30.5,
+        25,
+    )
+    np.testing.assert_array_equal(video.segments, [[4, 6.5], [1.5, 2], [7, 7]])
+    assert video.segments.dtype == np.float64
+    assert video.labels == ("Throw", "Dive", "Throw")
+    assert video.categories == ("Dive", "Throw")
+    np.testing.assert_array_equal(video.ambiguous, [[8, 9]])
+
+
+def test_duration_and_fps_and_annotations_may_be_missing(annotations):
+    video = annotations.videos["a"]
+    assert (video.duration, video.fps, video.labels) == (None, None, ())
+    assert video.segments.shape == video.ambiguous.shape == (0, 2)
+    assert annotations.videos["c"].duration is None
+
+
+def test_categories_are_sorted_and_of_the_subsets_asked_for(annotations):
+    assert annotations_lib.categories(annotations, subsets=["validation"]) == ()
+    everything = annotations_lib.categories(annotations, subsets=["test", "validation"])
+    assert everything == ("Dive", "Mooping floor", "Throw")
+
+
+def test_ground_truth_keeps_order_and_empty_videos(annotations):
+    truths = annotations_lib.ground_truth(annotations, subset="test")
+    assert truths.videos == ("b", "c")
+    assert truths.labels == ("Dive", "Mooping floor", "Throw")
+    assert truths.video.tolist() == [0, 0, 0, 1]
+    assert truths.label.tolist() == [2, 0, 2, 1]
+    assert truths.segments.tolist() == [[4, 6.5], [1.5, 2], [7, 7], [0, 3]]
+    assert truths.scores is None
+    empty = annotations_lib.ground_truth(annotations, subset="validation")
+    assert (empty.videos, empty.labels) == (("a",), ())
+    assert empty.segments.shape == (0, 2)
+
+
+def test_ambiguous_segments_stand_apart(annotations):
+    found = annotations_lib.ambiguous(annotations, subset="test")
+    assert (found.videos, found.labels) == (("b", "c"), ("Ambiguous",))
+    assert (found.video.tolist(), found.label.tolist()) == ([0], [0])
+    assert found.segments.tolist() == [[8, 9]]
+
+
+def test_unknown_subset_lists_those_found(annotations):
+    with pytest.raises(
+        errors.InputError,
+        match=r"gt\.json: no video of subset 'val'; the subsets are 'test', 'valid",
+    ):
+        annotations_lib.subset_videos(annotations, "val")
+    nothing = annotations_lib.Annotations({}, "empty.json")
+    with pytest.raises(errors.InputError, match=r"^empty\.json: .* lists no video$"):
+        annotations_lib.subset_videos(nothing, "val")
+
+
+def test_predictions_hold_what_the_file_says(tmp_path):
+    predictions = annotations_lib.read_predictions(
+        write(tmp_path / "p.json", {"results": RESULTS})
+    )
+    assert predictions.videos == ("b", "empty", "a")
+    assert predictions.labels == ("Throw", "Dive")
+    assert predictions.video.tolist() == [0, 0, 2]
+    assert predictions.label.tolist() == [0, 1, 0]
+    assert predictions.segments.tolist() == [[4, 6], [-1, 2.5], [1, 1]]
+    assert predictions.scores.tolist() == [0.25, 12, -3.5]
+
+
+def test_no_predictions_at_all(tmp_path):
+    predictions = annotations_lib.read_predictions(
+        write(tmp_path / "p.json", {"results": {}})
+    )
+    assert predictions.videos == predictions.labels == ()
+    assert predictions.segments.shape == (0, 2)
+
+
+def test_infinite_scores_are_read(tmp_path):
+    rows = [{"label": "Dive", "score": -np.inf, "segment": [0, 1]}]
+    predictions = annotations_lib.read_predictions(
+        write(tmp_path / "p.json", {"results": {"a": rows}})
+    )
+    assert predictions.scores.tolist() == [-np.inf]
+
+
+def test_written_predictions_read_back_and_are_a_submission(tmp_path):
+    path = write(tmp_path / "p.json", {"results": RESULTS})
+    predictions = annotations_lib.read_predictions(path)
+    for name in ("one.json", "two.json"):
+        annotations_lib.write_predictions(tmp_path / name, predictions, details="TSN")
+    assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
+    content = json.loads((tmp_path / "one.json").read_text(encoding="utf-8"))
+    assert list(content) == ["version", "results", "external_data"]
+    assert content["external_data"] == {"used": True, "details": "TSN"}
+    assert list(content["results"]) == ["b", "empty", "a"]
+    again = annotations_lib.read_predictions(tmp_path / "one.json")
+    for column, other in zip(predictions, again, strict=True):
+        np.testing.assert_array_equal(column, other)
+
+
+def test_writing_keeps_a_video_together_and_every_digit(tmp_path):
+    predictions = average_precision.Instances(
+        videos=("a", "b"),
+        labels=("Dive",),
+        video=np.array([1, 0, 1]),
+        label=np.zeros(3, int),
+        segments=np.array([[0, 1], [2, 3], [0.1, np.nextafter(0.3, 1)]]),
+        scores=np.array([0.5, 0.25, 1 / 3]),
+    )
+    path = tmp_path / "p.json"
+    annotations_lib.write_predictions(path, predictions, details="")
+    content = json.loads(path.read_text(encoding="utf-8"))
+    assert content["external_data"] == {"used": False, "details": ""}
+    again = annotations_lib.read_predictions(path)
+    assert again.video.tolist() == [0, 1, 1]
+    np.testing.assert_array_equal(again.scores, [0.25, 0.5, 1 / 3])
+    np.testing.assert_array_equal(again.segments, predictions.segments[[1, 0, 2]])
+
+
+def test_unwritable_scores_leave_no_file(tmp_path):
+    predictions = average_precision.Instances(
+        ("a",), ("Dive",), np.zeros(1, int), np.zeros(1, int), np.zeros((1, 2)),
+        np.array([np.nan]),
+    )  # fmt: skip
+    with pytest.raises(ValueError):
+        annotations_lib.write_predictions(tmp_path / "p.json", predictions, details="")
+    assert not list(tmp_path.iterdir())
+
+
+def video(**changes):
+    return {"subset": "test", "annotations": []} | changes
+
+
+def annotated(**changes):
+    good = {"segment": [0, 1], "label": "Dive"}
+    return video(annotations=[good, good | changes])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([], ": expected an object with the key 'database', found []"),
+        ({"results": {}}, ": expected the key 'database', found only ['results']"),
+        ({"database": []}, ": database: expected an object from video ids, found []"),
+        ({"database": {"x": []}}, "database['x']: expected an object with the key"),
+        ({"database": {"x": {}}}, "database['x']: expected the key 'subset', found"),
+        (
+            {"database": {"x": {"subset": "test"}}},
+            "database['x']: expected the key 'annotations', found only ['subset']",
+        ),
+        (
+            {"database": {"x": video(annotations={})}},
+            "database['x'].annotations: expected a list, found {}",
+        ),
+        (
+            {"database": {"x": video(subset=3)}},
+            "database['x']: subset: expected a name, found 3",
+        ),
+        (
+            {"database": {"x": video(duration=0)}},
+            "database['x']: duration: expected a number above 0, found 0",
+        ),
+        (
+            {"database": {"x": video(fps="fast")}},
+            "database['x']: fps: expected a number above 0, found 'fast'",
+        ),
+        (
+            {"database": {"x": video(annotations=["Dive"])}},
+            "database['x'].annotations[0]: expected an object with the key 'label'",
+        ),
+        (
+            {"database": {"x": annotated(label=None)}},
+            "database['x'].annotations[1]: label: expected a name, found None",
+        ),
+        (
+            {"database": {"x": annotated(segment=[1, 2, 3])}},
+            "annotations[1]: segment: expected [start, end] in seconds, found [1, 2, 3]",
+        ),
+        (
+            {"database": {"x": annotated(segment=[1, "two"])}},
+            "annotations[1]: segment: expected [start, end] in seconds, found [1, 'two'",
+        ),
+        (
+            {"database": {"x": annotated(segment=[1, float("inf")])}},
+            "annotations[1]: segment: expected [start, end] in seconds, found [1, inf]",
+        ),
+        (
+            {"database": {"x": annotated(segment=[2, True])}},
+            "annotations[1]: segment: expected [start, end] in seconds, found [2, True]",
+        ),
+        (
+            {"database": {"x": annotated(segment=[2, 1])}},
+            "annotations[1]: segment: expected an end that is not before the start",
+        ),
+    ],
+)
+def test_mistakes_in_annotations_are_named(tmp_path, content, message):
+    path = write(tmp_path / "gt.json", content)
+    with pytest.raises(errors.InputError) as caught:
+        annotations_lib.read_annotations(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def detected(**changes):
+    good = {"segment": [0, 1], "label": "Dive", "score": 1}
+    return {"results": {"x": [good, good | changes]}}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (3, ": expected an object with the key 'results', found 3"),
+        ({"result": {}}, ": expected the key 'results', found only ['result']"),
+        ({"results": [1]}, ": results: expected an object from video ids, found [1]"),
+        ({"results": {"x": {}}}, "results['x']: expected a list, found {}"),
+        (
+            {"results": {"x": [{"label": "Dive", "score": 1}]}},
+            "results['x'][0]: expected the key 'segment', found only ['label', 'score']",
+        ),
+        (detected(score=float("nan")), "[1]: score: expected a number, found nan"),
+        (
+            detected(score="0.5"),
+            "results['x'][1]: score: expected a number, found '0.5'",
+        ),
+        (detected(score=None), "results['x'][1]: score: expected a number, found None"),
+        (detected(score=10**400), "results['x'][1]: score: expected a number, found 1"),
+        (detected(label=""), "results['x'][1]: label: expected a name, found ''"),
+        (
+            detected(segment=[1, 2, 3]),
+            "results['x'][1]: segment: expected [start, end] in seconds, found [1, 2, 3]",
+        ),
+        (
+            detected(segment=[float("nan"), 1]),
+            "results['x'][1]: segment: expected [start, end] in seconds, found [nan, 1]",
+        ),
+        (
+            detected(segment=[2.5, 1]),
+            "[1]: segment: expected an end that is not before the start, found [2.5, 1]",
+        ),
+    ],
+)
+def test_mistakes_in_predictions_are_named(tmp_path, content, message):
+    path = write(tmp_path / "p.json", content)
+    with pytest.raises(errors.InputError) as caught:
+        annotations_lib.read_predictions(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert message in str(caught.value)
+
+
+def test_hostile_names_stay_on_one_line(tmp_path):
+    path = write(tmp_path / "p.json", {"results": {"a\n\x1b[2J": 0}})
+    with pytest.raises(errors.InputError, match=r"results\['a\\n\\x1b\[2J'\]: exp"):
+        annotations_lib.read_predictions(path)
+
+
+def test_a_video_that_stands_twice_is_refused(tmp_path):
+    path = tmp_path / "p.json"
+    path.write_text('{"results": {"a": [], "a": []}}', encoding="utf-8")
+    with pytest.raises(errors.InputError, match="'a' stands twice"):
+        annotations_lib.read_predictions(path)
+
+
+@needs_shared
+@pytest.mark.parametrize(
+    ("name", "subset", "counts"),
+    [
+        # Videos, instances, categories and ambiguous segments, as its README counts.
+        ("eval_truth/thumos14/gt.json", "test", (213, 3358, 20, 99)),
+        ("eval_truth/thumos14/gt_val.json", "validation", (200, 3007, 20, 89)),
+        ("eval_truth/activitynet12/gt.json", "validation", (2383, 3582, 100, 0)),
+        ("eval_truth/activitynet12/gt_train.json", "training", (4819, 7151, 100, 0)),
+        ("data/sfinge3d_gestures/annotations.json", "training", (49, 182, 13, 0)),
+        ("data/sfinge3d_gestures/annotations.json", "validation", (23, 96, 13, 0)),
+    ],
+)
+def test_real_annotation_files(name, subset, counts):
+    annotations = annotations_lib.read_annotations(SHARED / name)
+    truths = annotations_lib.ground_truth(annotations, subset=subset)
+    ambiguous = annotations_lib.ambiguous(annotations, subset=subset)
+    found = (len(truths.videos), truths.label.size, len(truths.labels))
+    assert (*found, ambiguous.label.size) == counts
+
+
+@needs_shared
+def test_real_predictions():
+    predictions = annotations_lib.read_predictions(
+        SHARED / "eval_truth" / "thumos14" / "autoloc_predictions.json"
+    )
+    assert predictions.scores.shape == (20763,)
+    assert len(predictions.videos) == 213

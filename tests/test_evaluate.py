@@ -1,0 +1,378 @@
+"""Evaluation reports, and the program that prints them."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from cleannet_jax import errors, evaluate
+from cleannet_jax.data import annotations as annotations_lib
+
+ROOT = pathlib.Path(__file__).parents[1]
+TRUTH = ROOT.parent / "shared" / "eval_truth"
+
+DIVE = {"segment": [0, 10], "label": "Dive"}
+THROW = {"segment": [20, 30], "label": "Throw"}
+DATABASE = {
+    "a": {"subset": "test", "annotations": [DIVE, THROW]},
+    "b": {
+        "subset": "test",
+        "annotations": [DIVE, {"segment": [50, 60], "label": "Ambiguous"}],
+    },
+    "c": {"subset": "test", "annotations": []},
+    "d": {"subset": "train", "annotations": [{"segment": [0, 1], "label": "Jump"}]},
+    "e": {"subset": "blind", "annotations": []},
+}
+# Overlaps by tIoU 0.6 the Dive of a, and an ambiguous segment of b.
+RESULTS = {
+    "b": [{"segment": [52, 54], "label": "Dive", "score": 0.9}],
+    "a": [
+        {"segment": [0, 6], "label": "Dive", "score": 0.8},
+        {"segment": [20, 30], "label": "Throw", "score": 0.7},
+    ],
+}
+
+
+def row(**changes):
+    return {"segment": [0, 10], "label": "Dive", "score": 0.5} | changes
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes JSON into the test's folder and returns the path."""
+
+    def write_json(name, content):
+        path = tmp_path / name
+        path.write_text(json.dumps(content), encoding="utf-8")
+        return path
+
+    return write_json
+
+
+@pytest.fixture
+def report(write):
+    """Evaluates results against `DATABASE`."""
+    annotations = annotations_lib.read_annotations(
+        write("gt.json", {"database": DATABASE})
+    )
+
+    def evaluate_results(results, *, subset="test", tious=(0.5, 0.7), **options):
+        predictions = annotations_lib.read_predictions(
+            write("p.json", {"results": results})
+        )
+        return evaluate.evaluate(
+            predictions, annotations, subset=subset, tious=tious, **options
+        )
+
+    return evaluate_results
+
+
+@pytest.fixture
+def found_subset(write):
+    """Finds the subset of results."""
+
+    def find(results, database=DATABASE):
+        annotations = write("gt.json", {"database": database})
+        predictions = write("p.json", {"results": results})
+        return evaluate.find_subset(
+            annotations_lib.read_predictions(predictions),
+            annotations_lib.read_annotations(annotations),
+            source="p.json",
+        )
+
+    return find
+
+
+def test_report_says_what_was_evaluated(report):
+    found = report(RESULTS)
+    assert (found.protocol, found.subset) == ("activitynet", "test")
+    assert (found.num_videos, found.num_annotated, found.num_covered) == (3, 2, 2)
+    assert (found.num_instances, found.num_ambiguous) == (3, 1)
+    assert (found.num_detections, found.warnings) == (3, ())
+    # Dive: wrong, then right at 0.5 only, of 2. Throw: right.
+    assert found.result.labels == ("Dive", "Throw")
+    np.testing.assert_allclose(found.result.ap, [[1 / 4, 1], [0, 1]], atol=1e-15)
+
+
+def test_protocols_differ(report):
+    found = report(RESULTS, protocol="thumos14")
+    # The wrong Dive lies in ambiguous footage.
+    np.testing.assert_allclose(found.result.ap, [[1 / 2, 1], [0, 1]], atol=1e-15)
+    with pytest.raises(ValueError, match="expected a protocol of .* found 'coco'"):
+        report(RESULTS, protocol="coco")
+
+
+def test_videos_without_detections_are_counted_and_missed(report):
+    found = report({"a": [row()], "b": []})
+    assert (found.num_annotated, found.num_covered) == (2, 1)
+    assert found.result.ap[0].tolist() == [1 / 2, 0]
+    assert "1 of 2 annotated videos have detections, 1 have none" in (
+        evaluate.as_text(found)
+    )
+
+
+def test_no_detections_score_zero_with_a_warning(report):
+    found = report({})
+    assert found.result.mean.tolist() == [0, 0]
+    assert found.warnings == ("there is no detection",)
+
+
+def test_strays_are_false_positives_with_a_warning(report):
+    found = report(
+        {"a": [row()], "v_b": [row(score=0.9)], "x": [], "d": [row(score=0)]}
+    )
+    assert found.result.ap[0, 0] == 1 / 4
+    (warning,) = found.warnings
+    assert warning == (
+        "detections in videos that the subset does not list, counted as false positives:"
+        " 2, in 'd', 'v_b'; without the prefix 'v_', 1 of them would be"
+    )
+
+
+def test_category_without_instances_warns(report):
+    found = report({"a": [row(), row(label="Jump", score=0.9)]})
+    assert found.result.labels == ("Dive", "Jump", "Throw")
+    np.testing.assert_array_equal(found.result.ap[0], [1 / 2, np.nan, 0])
+    (warning,) = found.warnings
+    assert warning == (
+        "detections of categories without an instance in the subset, which change"
+        " nothing: 1, of 'Jump'"
+    )
+    assert evaluate.as_dict(found)["categories"]["Jump"] == {
+        "instances": 0,
+        "ap": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("names", "ending"),
+    [
+        (["v_a", "v_b"], "; without the prefix 'v_', 2 of them would be"),
+        (["a.mp4", "x.mp4"], "; without the file ending, 1 of them would be"),
+        (["x", "y", "z", "u", "w"], "('a', 'b', 'c' and 2 more)"),
+    ],
+)
+def test_unknown_videos_are_an_error(report, names, ending):
+    with pytest.raises(errors.InputError) as caught:
+        report({name: [row()] for name in names}, source="p.json")
+    message = str(caught.value)
+    assert message.startswith("p.json: none of its video ids ('")
+    assert message.endswith(ending)
+
+
+def test_prefix_missing_in_the_predictions(write):
+    annotations = annotations_lib.read_annotations(
+        write("gt.json", {"database": {"v_a": DATABASE["a"]}})
+    )
+    predictions = annotations_lib.read_predictions(
+        write("p.json", {"results": {"a": [row()]}})
+    )
+    with pytest.raises(errors.InputError, match="with the prefix 'v_', 1 of"):
+        evaluate.evaluate(predictions, annotations, subset="test", tious=(0.5,))
+
+
+def test_videos_of_another_subset_are_an_error(report):
+    with pytest.raises(
+        errors.InputError, match=r"none of its video ids \('d'\) is in subset 'test'"
+    ):
+        report({"d": [row()]})
+
+
+def test_unknown_label_names_its_place_and_the_nearest(report):
+    rows = [row(), row(label="throw")]
+    with pytest.raises(errors.InputError) as caught:
+        report({"b": [row()], "a": rows}, source="p.json")
+    assert str(caught.value).startswith(
+        "p.json: results['a'][1]: label 'throw' is no category of "
+    )
+    assert str(caught.value).endswith("; the nearest is 'Throw'")
+
+
+def test_subset_without_instances_is_an_error(report):
+    with pytest.raises(errors.InputError, match="subset 'blind' has no annotated inst"):
+        report({"e": [row()]}, subset="blind")
+    with pytest.raises(errors.InputError, match="no video of subset 'val'"):
+        report(RESULTS, subset="val")
+
+
+def test_subset_is_found_where_there_is_one(found_subset):
+    assert found_subset(RESULTS) == "test"
+    assert found_subset({"d": [], "e": [], "unknown": []}) == "train"
+    only_test = {name: DATABASE[name] for name in "abc"}
+    assert found_subset({}, only_test) == "test"
+
+
+@pytest.mark.parametrize(
+    ("results", "message"),
+    [
+        ({}, "those with instances are 'test', 'train'"),
+        ({"a": [], "d": []}, "p.json has videos of 'test', 'train'"),
+        ({"e": []}, "p.json has videos of none"),
+        ({"v_a": []}, "none of its video ids"),
+    ],
+)
+def test_subset_that_is_not_clear_lists_the_choices(found_subset, results, message):
+    with pytest.raises(errors.InputError, match=message):
+        found_subset(results)
+
+
+@pytest.mark.parametrize(
+    ("text", "tious"),
+    [
+        ("0.5", (0.5,)),
+        ("0.3, 0.5,0.7", (0.3, 0.5, 0.7)),
+        ("0.1:0.1:0.9", evaluate.THUMOS14_TIOUS),
+        ("0.3:0.1:0.7", (0.3, 0.4, 0.5, 0.6, 0.7)),
+        ("0.1:0.4:1", (0.1, 0.5, 0.9)),
+        ("0.5:0.05:0.95", evaluate.ACTIVITYNET_TIOUS),
+        ("0.5:0.1:0.5", (0.5,)),
+    ],
+)
+def test_tious_from_text(text, tious):
+    assert evaluate.parse_tious(text) == tious
+
+
+def test_activitynet_thresholds_are_the_ones_of_its_kit():
+    # numpy.linspace(0.5, 0.95, 10), whose ninth is not 0.9.
+    assert evaluate.ACTIVITYNET_TIOUS[8] == 0.8999999999999999
+    assert evaluate.ACTIVITYNET_TIOUS[-1] == 0.95
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "half", "0", "1.5", "nan", "0.5,", "0.1:0.7", "0.1:0:0.7", "0.1:1e-9:0.7",
+     "0.7:0.1:0.5", "0:0.1:0.5", "0.1:0.1:2", "0.1:0.1:0.2:0.3"],
+)  # fmt: skip
+def test_tious_that_are_none(text):
+    with pytest.raises(errors.InputError, match="expected numbers in"):
+        evaluate.parse_tious(text)
+
+
+def test_dict_is_in_percent_and_json(report):
+    content = evaluate.as_dict(report(RESULTS, tious=evaluate.THUMOS14_TIOUS))
+    assert json.loads(json.dumps(content, allow_nan=False)) == content
+    # Dive has 25 % up to 0.6, the tIoU of its detection, and Throw 100 % throughout.
+    expected = [62.5] * 6 + [50] * 3
+    np.testing.assert_allclose(content["map"], expected, atol=1e-12)
+    assert content["unit"] == "percent"
+    assert content["mean"] == pytest.approx(np.mean(expected))
+    assert content["categories"]["Throw"]["instances"] == 1
+    np.testing.assert_allclose(content["categories"]["Throw"]["ap"], [100] * 9)
+    averages = content["averages"]
+    assert list(averages) == ["0.1:0.5", "0.1:0.7", "0.3:0.7"]
+    assert averages["0.1:0.7"] == pytest.approx((6 * 62.5 + 50) / 7)
+
+
+def test_averages_need_all_of_their_thresholds(report):
+    assert evaluate.as_dict(report(RESULTS, tious=(0.1, 0.2, 0.3)))["averages"] == {}
+    anet = evaluate.as_dict(report(RESULTS, tious=evaluate.ACTIVITYNET_TIOUS))
+    assert list(anet["averages"]) == ["0.5:0.95"]
+
+
+def test_text_has_protocol_counts_and_percentages(report):
+    found = report({**RESULTS, "x": [row(label="Jump")]}, source="p.json")
+    lines = evaluate.as_text(found, per_category=True).splitlines()
+    assert lines[0].startswith("protocol      activitynet: ")
+    assert lines[1].endswith(
+        "gt.json, subset 'test': 3 videos, 2 of them annotated, with 3 instances of 2"
+        " categories and 1 ambiguous segments"
+    )
+    assert lines[2].startswith("predictions   p.json, 4 detections: 2 of 2 annotated")
+    assert [line.split()[0] for line in lines[3:5]] == ["warning"] * 2
+    assert [line.split() for line in lines[6:]] == [
+        ["AP", "(%)", "at", "tIoU", "instances", "0.50", "0.70", "mean"],
+        ["Dive", "2", "25.00", "0.00", "12.50"],
+        ["Jump", "0", "-", "-", "-"],
+        ["Throw", "1", "100.00", "100.00", "100.00"],
+        ["mAP", "3", "62.50", "50.00", "56.25"],
+    ]
+    assert len(evaluate.as_text(found).splitlines()) == len(lines) - 3
+
+
+def test_labels_cannot_drive_the_terminal(write):
+    label = "Dive\x1b[2J"
+    database = {"a": {"subset": "test", "annotations": [row(label=label)]}}
+    found = evaluate.evaluate(
+        annotations_lib.read_predictions(
+            write("p.json", {"results": {"a": [row(label=label)]}})
+        ),
+        annotations_lib.read_annotations(write("gt.json", {"database": database})),
+        subset="test",
+        tious=(0.5,),
+    )
+    assert "\x1b" not in evaluate.as_text(found, per_category=True)
+
+
+def run(*arguments):
+    """Runs the program as a user does."""
+    return subprocess.run(
+        [sys.executable, ROOT / "bin" / "evaluate.py", *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_program_prints_and_writes_the_report(write, tmp_path):
+    predictions = write("p.json", {"results": RESULTS})
+    truths = write("gt.json", {"database": DATABASE})
+    done = run(
+        predictions,
+        *("--ground-truth", truths, "--protocol", "thumos14", "--tiou", "0.5,0.7"),
+        *("--per-category", "--json", tmp_path / "out.json"),
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "protocol      thumos14: " in done.stdout
+    assert done.stdout.splitlines()[-1].split() == [
+        "mAP",
+        "3",
+        "75.00",
+        "50.00",
+        "62.50",
+    ]
+    content = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    assert content["map"] == [75, 50]
+    assert (content["predictions"], content["subset"]) == (str(predictions), "test")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--tiou", "2"], "error: tIoU thresholds: expected numbers in (0, 1]"),
+        (["--subset", "val"], "gt.json: no video of subset 'val'; the subsets are"),
+        (["--json", "no/such/folder/x.json"], "x.json: No such file or directory"),
+    ],
+)
+def test_program_says_what_is_wrong_in_one_line(write, arguments, message):
+    predictions = write("p.json", {"results": RESULTS})
+    truths = write("gt.json", {"database": DATABASE})
+    done = run(predictions, "--ground-truth", truths, *arguments)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    assert message in done.stderr
+
+
+def test_program_helps():
+    done = run("--help")
+    assert done.returncode == 0
+    assert "python bin/evaluate.py predictions.json --ground-truth" in done.stdout
+    assert run().returncode == 2
+
+
+@pytest.mark.skipif(not TRUTH.is_dir(), reason="no answers of the kits")
+def test_published_table_of_autoloc(tmp_path):
+    # AutoLoc (ECCV 2018), its mAP on THUMOS14 at tIoU 0.1 to 0.9, as published.
+    published = [0.467, 0.417, 0.358, 0.290, 0.212, 0.134, 0.058, 0.016, 0.002]
+    found = evaluate.evaluate(
+        annotations_lib.read_predictions(TRUTH / "thumos14/autoloc_predictions.json"),
+        annotations_lib.read_annotations(TRUTH / "thumos14/gt_autoloc_dump.json"),
+        subset="test",
+        tious=evaluate.THUMOS14_TIOUS,
+    )
+    np.testing.assert_array_equal(found.result.mean.round(3), published)
+    assert (found.num_videos, found.num_instances) == (210, 3234)
