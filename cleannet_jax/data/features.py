@@ -1,0 +1,352 @@
+"""Feature folders, and the `Dataset` that every program reads its videos from.
+
+A feature folder holds two .npy files a video, one a stream, each (T, D) of float16,
+float32 or float64. `read_features` joins them to F, (T, 2D) float32, RGB columns
+first, then flow. Files are checked by their headers and mapped, never unpickled.
+T counts snippets.
+"""
+
+import dataclasses
+import functools
+import glob
+import math
+import os
+import pathlib
+import re
+import tokenize
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from cleannet_jax import errors
+from cleannet_jax.data import annotations as annotations_lib
+from cleannet_jax.data import manifest as manifest_lib
+
+_FLOATS = (np.float16, np.float32, np.float64)
+_HEADER_READERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+
+
+class FeatureError(errors.InputError):
+    """Features of one video that cannot be used.
+
+    Attributes:
+      kind: what is wrong in a few words, the same for every video it is wrong with.
+    """
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoInfo:
+    """What is known of a video before its features are read.
+
+    Attributes:
+      id: the video's id.
+      subset: the subset it belongs to, as the annotations spell it.
+      labels: its video-level labels, each once, sorted: all that training may know.
+      length: T, in snippets.
+      timebase: what turns its snippets into seconds.
+      duration: in seconds; None where the annotations do not say.
+    """
+
+    id: str
+    subset: str
+    labels: tuple[str, ...]
+    length: int
+    timebase: manifest_lib.Timebase
+    duration: float | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """Videos with features, wherever they come from: a folder, or made in memory.
+
+    Attributes:
+      name: what reports call it.
+      categories: names of the N categories, in the order of axis N. A trained
+        model's own are put in with `dataclasses.replace`.
+      stream_widths: columns of the RGB and of the flow stream; their sum is 2D.
+      videos: every annotated video that has features, by id, in sorted order.
+      annotations: the truth to evaluate against; it also holds videos without
+        features, which count as videos without detections.
+      train_subset: the subset to train on.
+      evaluation_subset: the subset to localize in and to score.
+      read: id -> F, (T, 2D) float32. Called from several threads at once.
+      generated: whether the features are made up rather than recorded.
+    """
+
+    name: str
+    categories: tuple[str, ...]
+    stream_widths: tuple[int, int]
+    videos: Mapping[str, VideoInfo]
+    annotations: annotations_lib.Annotations
+    train_subset: str
+    evaluation_subset: str
+    read: Callable[[str], np.ndarray]
+    generated: bool = False
+
+    @property
+    def train_ids(self) -> tuple[str, ...]:
+        """Ids of the videos to train on: those of the subset that have a label."""
+        return tuple(
+            video.id
+            for video in self.videos.values()
+            if video.subset == self.train_subset and video.labels
+        )
+
+    @property
+    def evaluation_ids(self) -> tuple[str, ...]:
+        """Ids of the videos to localize in."""
+        return tuple(
+            video.id
+            for video in self.videos.values()
+            if video.subset == self.evaluation_subset
+        )
+
+
+class _Header(NamedTuple):
+    """What a .npy file says of itself, and how many bytes it should and does have."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    expected_bytes: int
+    found_bytes: int
+
+
+def open_feature_folder(
+    folder: str | os.PathLike,
+    *,
+    manifest: manifest_lib.Manifest,
+    annotations: annotations_lib.Annotations,
+    categories: tuple[str, ...] | None = None,
+) -> Dataset:
+    """Returns the videos of a feature folder; their features stay on disk.
+
+    Annotated videos without any feature file are left out of `videos`; `validate`
+    names them. Only headers are read here.
+
+    Args:
+      folder: the feature folder.
+      manifest: its description, which may have been read from elsewhere.
+      annotations: the annotated videos.
+      categories: names of the N categories; None for those of the training subset.
+
+    Raises:
+      InputError: no annotated video has features, or those of one cannot be used.
+    """
+    folder = pathlib.Path(folder)
+    videos = {
+        video_id: VideoInfo(
+            id=video_id,
+            subset=video.subset,
+            labels=video.categories,
+            length=feature_length(folder, video_id, manifest=manifest),
+            timebase=manifest_lib.timebase(manifest, video),
+            duration=video.duration,
+        )
+        for video_id, video in sorted(annotations.videos.items())
+        if has_features(folder, video_id, manifest=manifest)
+    }
+    if not videos:
+        raise no_features(folder, manifest=manifest, annotations=annotations)
+    if categories is None:
+        categories = annotations_lib.categories(
+            annotations, subsets=(manifest.train_subset,)
+        )
+    return Dataset(
+        name=manifest.name,
+        categories=categories,
+        stream_widths=tuple(stream.width for stream in manifest.streams),
+        videos=videos,
+        annotations=annotations,
+        train_subset=manifest.train_subset,
+        evaluation_subset=manifest.evaluation_subset,
+        read=functools.partial(read_features, folder, manifest=manifest),
+        generated=manifest.generated,
+    )
+
+
+def read_features(
+    folder: str | os.PathLike, video_id: str, *, manifest: manifest_lib.Manifest
+) -> np.ndarray:
+    """Returns F of one video, (T, 2D) float32: RGB columns first, then flow.
+
+    Raises:
+      InputError: the files cannot be used, see `feature_length`.
+    """
+    length = feature_length(folder, video_id, manifest=manifest)
+    width = sum(stream.width for stream in manifest.streams)
+    features = np.empty((length, width), np.float32)
+    stop = 0
+    for stream, path in zip(
+        manifest.streams, _paths(folder, video_id, manifest), strict=True
+    ):
+        start, stop = stop, stop + stream.width
+        # Values beyond float32 become infinite, which validation reports by place.
+        with np.errstate(over="ignore"):
+            features[:, start:stop] = np.load(path, mmap_mode="r", allow_pickle=False)
+    return features
+
+
+def has_features(
+    folder: str | os.PathLike, video_id: str, *, manifest: manifest_lib.Manifest
+) -> bool:
+    """Returns whether a video has a file of at least one stream."""
+    return any(os.path.isfile(path) for path in _paths(folder, video_id, manifest))
+
+
+def feature_length(
+    folder: str | os.PathLike, video_id: str, *, manifest: manifest_lib.Manifest
+) -> int:
+    """Returns T of one video from the headers of its files; T is at least 1.
+
+    Raises:
+      FeatureError: a file is absent, is not a whole two-dimensional array of floats,
+        has another width than the manifest declares or another length than the other
+        stream, or holds no snippet.
+      InputError: the id cannot be part of a file name.
+    """
+    lengths = {}
+    for stream, path in zip(
+        manifest.streams, _paths(folder, video_id, manifest), strict=True
+    ):
+        if not os.path.isfile(path):
+            raise FeatureError("stream missing", f"{path}: no such file")
+        lengths[stream.name], width = _array_shape(path)
+        if width != stream.width:
+            raise FeatureError(
+                "wrong width",
+                f"{path}: found {width} columns, expected the {stream.width} that the "
+                f"manifest declares for stream {stream.name!r}",
+            )
+    first, second = lengths.values()
+    if first != second:
+        raise FeatureError(
+            "streams of different lengths",
+            f"video {video_id!r}: found snippets {lengths}, expected the same number",
+        )
+    if first == 0:
+        raise FeatureError(
+            "empty video", f"video {video_id!r}: found 0 snippets, expected at least 1"
+        )
+    return first
+
+
+def stored_ids(
+    folder: str | os.PathLike, *, manifest: manifest_lib.Manifest
+) -> frozenset[str]:
+    """Returns the ids that the folder has a file of at least one stream for."""
+    found = set()
+    for stream in manifest.streams:
+        pattern = manifest.file_pattern.replace("{stream}", stream.name)
+        wildcard = glob.escape(pattern).replace("{id}", "*")
+        head, *tail = (re.escape(part) for part in pattern.split("{id}"))
+        expression = re.compile(head + "([^/]+)" + r"\1".join(tail))
+        for path in glob.iglob(wildcard, root_dir=folder, include_hidden=True):
+            match = expression.fullmatch(pathlib.Path(path).as_posix())
+            if match:
+                found.add(match[1])
+    return frozenset(found)
+
+
+def no_features(
+    folder: str | os.PathLike,
+    *,
+    manifest: manifest_lib.Manifest,
+    annotations: annotations_lib.Annotations,
+) -> FeatureError:
+    """Returns the error of a folder without one file of any annotated video.
+
+    It says what was looked for and what is there instead, because the usual cause is
+    a wrong folder, a wrong pattern or another spelling of the ids.
+    """
+    count = len(annotations.videos)
+    example = min(annotations.videos, default="ID")
+    tried = " and ".join(str(path) for path in _paths(folder, example, manifest))
+    return FeatureError(
+        "no features at all",
+        f"{folder}: {_found_instead(folder, manifest)}; expected two files for each of "
+        f"the {count} videos of {annotations.path}, such as {tried} "
+        f"(file_pattern {manifest.file_pattern!r})",
+    )
+
+
+def _found_instead(folder: str | os.PathLike, manifest: manifest_lib.Manifest) -> str:
+    """What a folder without features of the annotated videos holds, shortened."""
+    others = sorted(stored_ids(folder, manifest=manifest))
+    if others:
+        return (
+            f"found features of other ids only ({len(others)}), such as {others[0]!r}"
+        )
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError as error:
+        return error.strerror
+    shown = ", ".join(repr(name) for name in names[:5]) or "nothing"
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return f"found no features there, only {shown}{more}"
+
+
+def _paths(
+    folder: str | os.PathLike, video_id: str, manifest: manifest_lib.Manifest
+) -> list[pathlib.Path]:
+    """The two feature files of a video, in the order of the streams."""
+    return [
+        pathlib.Path(folder)
+        / manifest_lib.feature_path(manifest, stream=stream.name, video_id=video_id)
+        for stream in manifest.streams
+    ]
+
+
+def _array_shape(path: pathlib.Path) -> tuple[int, int]:
+    """(T, D) of a .npy file, from its header, once the whole file can be trusted."""
+    shape, dtype, expected_bytes, found_bytes = _header(path)
+    if dtype.hasobject:
+        raise FeatureError(
+            "object array",
+            f"{path}: an array of Python objects, which only unpickling could read; "
+            "expected float16, float32 or float64",
+        )
+    if dtype.newbyteorder("=") not in _FLOATS:
+        raise FeatureError(
+            "wrong type",
+            f"{path}: found values of type {dtype}, expected float16, float32 or "
+            "float64",
+        )
+    if len(shape) != 2 or min(shape) < 0:
+        raise FeatureError(
+            "wrong shape",
+            f"{path}: found shape {shape}, expected (snippets, width)",
+        )
+    if found_bytes != expected_bytes:
+        raise FeatureError(
+            "wrong file size",
+            f"{path}: found {found_bytes} bytes, expected {expected_bytes} for shape "
+            f"{shape} of {dtype}",
+        )
+    return shape
+
+
+def _header(path: pathlib.Path) -> _Header:
+    """The header of a .npy file; no data is read."""
+    try:
+        with open(path, "rb") as file:
+            version = np.lib.format.read_magic(file)
+            shape, _, dtype = _HEADER_READERS[version](file)
+            start, found = file.tell(), os.fstat(file.fileno()).st_size
+    except OSError as error:
+        raise FeatureError("unreadable file", f"{path}: {error.strerror}") from None
+    except (ValueError, KeyError, SyntaxError, tokenize.TokenError, RecursionError):
+        raise FeatureError(
+            "unreadable file",
+            f"{path}: no whole .npy header of version 1 or 2 at the start of the "
+            f"{os.path.getsize(path)} bytes",
+        ) from None
+    expected = start + dtype.itemsize * math.prod(shape)
+    return _Header(shape, dtype, expected, found)
