@@ -1,0 +1,277 @@
+"""From snippet predictions to the detections of a video (Section 4.1, Inference).
+
+The detectors take `SnippetPredictions` of any origin, so that an SCP's source and what
+is done with it stay independent. Times are in snippets until `localize` converts them.
+"""
+
+import functools
+import os
+import pathlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cleannet_jax import config as config_lib
+from cleannet_jax.data import features as features_lib
+from cleannet_jax.data import files, pipeline
+from cleannet_jax.metrics import average_precision
+from cleannet_jax.models import cleannet, head
+from cleannet_jax.ops import nms, segments
+
+Params = Any
+
+# What UntrimmedNet's detector adds of the video's score to a segment's (R16).
+_VIDEO_SCORE_WEIGHT = 0.2
+
+
+class Detections(NamedTuple):
+    """The detections of one video, NumPy."""
+
+    segments: np.ndarray  # [M, 2]
+    categories: np.ndarray  # [M] int
+    scores: np.ndarray  # [M]
+
+
+def predict_video(
+    params: Params, features: jax.Array, length: jax.Array | int
+) -> cleannet.SnippetPredictions:
+    """Snippet predictions of one padded video under a fused head's parameters.
+
+    Args:
+      params: of the `ClassificationHead`.
+      features: [T, 2D].
+      length: number of valid snippets.
+    """
+    num_categories = params["classification"]["bias"].shape[0] // 2
+    network = head.ClassificationHead(num_categories)
+    return cleannet.predict(network.apply({"params": params}, features), length)
+
+
+def choose_categories(
+    video: jax.Array, *, min_score: float
+) -> tuple[jax.Array, jax.Array]:
+    """The categories to localize: those above a score, or the best one (R15).
+
+    Args:
+      video: [N], a distribution over categories.
+      min_score: in (0, 1). No more than 1 / min_score categories can be above it,
+        which bounds the work.
+
+    Returns:
+      Indices [C] by falling score, and [C] bool, true for those to localize.
+    """
+    most = min(len(video), max(1, int(1 / min_score)))
+    scores, categories = jax.lax.top_k(video, most)
+    return categories, (scores > min_score).at[0].set(True)
+
+
+def detect_by_contrast(
+    predictions: cleannet.SnippetPredictions,
+    proposals: jax.Array,
+    length: jax.Array | int,
+    config: config_lib.Config,
+) -> tuple[jax.Array, nms.Kept]:
+    """Scores the proposals of every chosen category and suppresses overlapping ones.
+
+    Args:
+      predictions: of T snippets and N categories.
+      proposals: [T, A, 2], those of the anchors at each snippet.
+      length: number of valid snippets.
+      config: thresholds, and the components that make the score.
+
+    Returns:
+      Categories [C], and what was kept of each, [C, max_detections].
+    """
+    categories, chosen = choose_categories(
+        predictions.video, min_score=config.min_video_score
+    )
+    scp = predictions.scp[:, categories]
+    flat = proposals.reshape(-1, 2)
+    scores = cleannet.evaluate(scp, flat, length, config)  # [C, P]
+    interesting = jax.vmap(
+        lambda psi: cleannet.anchors_of_interest(psi, predictions.sap, length, config),
+        in_axes=1,
+    )(scp)
+    candidates = jnp.repeat(interesting, proposals.shape[1], axis=1) & chosen[:, None]
+    suppress = functools.partial(
+        nms.suppress, max_tiou=config.nms_tiou, max_outputs=config.max_detections
+    )
+    candidate_scores = jnp.where(candidates, scores, -jnp.inf)
+    return categories, jax.vmap(suppress, in_axes=(None, 0))(flat, candidate_scores)
+
+
+def detect_by_threshold(
+    predictions: cleannet.SnippetPredictions,
+    config: config_lib.Config,
+) -> Detections:
+    """UntrimmedNet's own detector, the baseline of Table 2 (R16).
+
+    Args:
+      predictions: of a video's T snippets without padding, NumPy.
+      config: holds the thresholds of categories and of the SCP.
+    """
+    chosen = predictions.video > config.min_video_score
+    chosen[np.argmax(predictions.video)] = True
+    attended = predictions.sap >= 0.5 * np.max(predictions.sap)
+    found = [
+        _joined(
+            predictions.scp[:, category],
+            attended & (predictions.scp[:, category] >= config.min_scp),
+            category,
+            _VIDEO_SCORE_WEIGHT * predictions.video[category],
+        )
+        for category in np.flatnonzero(chosen)
+    ]
+    return Detections(*(np.concatenate(column) for column in zip(*found, strict=True)))
+
+
+def _joined(
+    psi: np.ndarray, selected: np.ndarray, category: int, bonus: float
+) -> Detections:
+    """Runs of selected snippets as detections, each scored by its mean SCP."""
+    edges = np.diff(selected.astype(np.int8), prepend=0, append=0)
+    starts, ends = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
+    integral = np.concatenate([[0.0], np.cumsum(psi, dtype=np.float64)])
+    means = (integral[ends] - integral[starts]) / (ends - starts)
+    return Detections(
+        np.stack([starts, ends], axis=1).astype(np.float64),
+        np.full(len(starts), category),
+        means + bonus,
+    )
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def _localize_padded(
+    params: Params, features: jax.Array, length: jax.Array, config: config_lib.Config
+) -> tuple[jax.Array, nms.Kept]:
+    """Detections of one padded video by contrast."""
+    predictions = predict_video(params["head"], features, length)
+    proposals = cleannet.generate_proposals(
+        params["generator"] if config.train_generator else None,
+        features,
+        length,
+        config,
+    )
+    return detect_by_contrast(predictions, proposals, length, config)
+
+
+predict_padded = jax.jit(predict_video)
+
+
+def localize_video(
+    params: Params, features: jax.Array, length: int, config: config_lib.Config
+) -> Detections:
+    """The detections of one padded video, in snippets.
+
+    Args:
+      params: "head", and "generator" where the config trains one.
+      features: [T, 2D].
+      length: number of valid snippets.
+      config: the variant decides which detector is used.
+    """
+    if not (config.action_score or config.edge_scores):
+        padded = predict_padded(params["head"], features, length)
+        return detect_by_threshold(unpadded(padded, length), config)
+    categories, kept = jax.device_get(
+        _localize_padded(params, features, length, config)
+    )
+    used = kept.scores > -np.inf  # [C, K]
+    return Detections(
+        kept.segments[used].astype(np.float64),
+        np.broadcast_to(categories[:, None], used.shape)[used],
+        kept.scores[used].astype(np.float64),
+    )
+
+
+def unpadded(
+    predictions: cleannet.SnippetPredictions, length: int
+) -> cleannet.SnippetPredictions:
+    """The predictions of a video's own snippets, NumPy."""
+    scp, sap, video = jax.device_get(predictions)
+    return cleannet.SnippetPredictions(scp[:length], sap[:length], np.array(video))
+
+
+def localize(
+    params: Params,
+    dataset: features_lib.Dataset,
+    ids: Sequence[str],
+    config: config_lib.Config,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> average_precision.Instances:
+    """The detections of several videos, in seconds, by falling score in each video.
+
+    Args:
+      params: as for `localize_video`.
+      dataset: holds the videos; its categories are those of the head.
+      ids: of the videos.
+      config: of the model.
+      progress: called with the number of videos done and of all videos.
+    """
+    videos = []
+    for video_id, example in _examples(dataset, ids, config):
+        found = localize_video(
+            params, example["features"], int(example["length"]), config
+        )
+        videos.append(_in_seconds(found, dataset.videos[video_id]))
+        if progress:
+            progress(len(videos), len(ids))
+    return average_precision.Instances(
+        videos=tuple(ids),
+        labels=dataset.categories,
+        video=np.repeat(np.arange(len(ids)), [len(found.scores) for found in videos]),
+        label=np.concatenate([found.categories for found in videos]).astype(int),
+        segments=np.concatenate([found.segments for found in videos]),
+        scores=np.concatenate([found.scores for found in videos]),
+    )
+
+
+def write_scp(
+    params: Params,
+    dataset: features_lib.Dataset,
+    ids: Sequence[str],
+    config: config_lib.Config,
+    folder: str | os.PathLike,
+) -> None:
+    """Writes the SCP of several videos as `score.score_submission` reads them.
+
+    Args:
+      params: as for `localize_video`.
+      dataset: holds the videos; its categories are those of the head.
+      ids: of the videos.
+      config: of the model.
+      folder: gets ID.npy, (T, N) float32, for every video, and scp.json.
+    """
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for video_id, example in _examples(dataset, ids, config):
+        length = int(example["length"])
+        padded = predict_padded(params["head"], example["features"], length)
+        with files.open_atomic(folder / f"{video_id}.npy", "wb") as file:
+            np.save(file, unpadded(padded, length).scp)
+    timebase = {name: dataset.videos[name].timebase._asdict() for name in ids}
+    index = {"categories": dataset.categories, "timebase": timebase}
+    files.write_json(folder / "scp.json", index)
+
+
+def _examples(
+    dataset: features_lib.Dataset, ids: Sequence[str], config: config_lib.Config
+) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """Videos with their ids, padded to a few lengths."""
+    lengths = [dataset.videos[video_id].length for video_id in ids]
+    buckets = pipeline.buckets_for(lengths, count=config.num_buckets)
+    for example in pipeline.evaluation_pipeline(dataset, ids, buckets=buckets):
+        yield ids[example["index"]], example
+
+
+def _in_seconds(found: Detections, video: features_lib.VideoInfo) -> Detections:
+    """Detections in seconds inside the video, by falling score."""
+    seconds = segments.snippets_to_seconds(found.segments, **video.timebase._asdict())
+    end = np.inf if video.duration is None else video.duration
+    seconds = np.clip(seconds, 0.0, end)
+    order = np.argsort(-found.scores, kind="stable")
+    order = order[seconds[order, 1] > seconds[order, 0]]
+    return Detections(seconds[order], found.categories[order], found.scores[order])

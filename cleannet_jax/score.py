@@ -1,0 +1,234 @@
+"""Scores for proposals of any origin, from files to files.
+
+Bad rows are named and refused here; inside the jitted evaluator they would score -inf
+(R3).
+"""
+
+import os
+import pathlib
+import zipfile
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from cleannet_jax import errors
+from cleannet_jax.data import annotations as annotations_lib
+from cleannet_jax.data import files, manifest
+from cleannet_jax.ops import contrast, segments
+
+# Lengths that arrays are padded to are multiples of it, so that videos share programs.
+_MULTIPLE = 256
+
+
+def score_arrays(scp_path: str, proposals_path: str, out: str) -> int:
+    """Scores the proposals of one video, in snippets.
+
+    Args:
+      scp_path: .npy of (T, N) probabilities.
+      proposals_path: .npz whose array `proposals` is (P, 2) or (N, P, 2).
+      out: .npz with `proposals` and the four scores, each (N, P) float32.
+
+    Returns:
+      The number of proposals, counted once a category where each has its own.
+
+    Raises:
+      InputError: a file or a row cannot be used.
+    """
+    scp = read_scp(scp_path)
+    proposals = _read_proposals(proposals_path, num_categories=scp.shape[1])
+    scores = jax.device_get(_padded_scores(scp, proposals))
+    with files.open_atomic(out, "wb") as file:
+        np.savez(file, proposals=proposals, **scores._asdict())
+    return proposals.size // 2
+
+
+def score_submission(
+    folder: str,
+    proposals_path: str,
+    out: str,
+    *,
+    snippet_seconds: float | None,
+    offset_seconds: float = 0.0,
+) -> int:
+    """Scores the detections of an ActivityNet submission, in seconds.
+
+    Args:
+      folder: ID.npy of (T, N) probabilities for every video with proposals, and
+        scp.json, {"categories": [N names], "timebase": {ID: {"fps", "stride",
+        "offset"}}}.
+      proposals_path: submission JSON; its own scores may be absent.
+      out: the same file with four scores at every row.
+      snippet_seconds: from one snippet to the next; None to read it for every video
+        from timebase.json in the folder.
+      offset_seconds: where snippet 0 starts.
+
+    Returns:
+      The number of proposals.
+
+    Raises:
+      InputError: a file or a row cannot be used.
+    """
+    place = pathlib.Path(folder)
+    categories, timebase_of = _read_index(
+        place / "scp.json", snippet_seconds, offset_seconds
+    )
+    content = annotations_lib.read_proposals(proposals_path)
+    count = 0
+    for video, rows in content["results"].items():
+        if not rows:
+            continue
+        scp = read_scp(place / _file_name(video), num_categories=len(categories))
+        where = f"{proposals_path}: results[{video!r}]"
+        _score_rows(rows, scp, categories, timebase_of(video), where)
+        count += len(rows)
+    files.write_json(out, content)
+    return count
+
+
+def read_scp(
+    path: str | os.PathLike, *, num_categories: int | None = None
+) -> np.ndarray:
+    """Reads the SCP of one video, (T, N) float32.
+
+    Raises:
+      InputError: the file is absent, is not such an array, or has a value that is
+        not finite.
+    """
+    try:
+        scp = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise errors.InputError(f"{path}: no such file") from None
+    except (ValueError, OSError, EOFError) as error:
+        raise errors.InputError(
+            f"{path}: not a whole .npy array of numbers: {error}"
+        ) from None
+    expected = "(T, N)" if num_categories is None else f"(T, {num_categories})"
+    shaped = isinstance(scp, np.ndarray) and scp.ndim == 2 and len(scp) > 0
+    if shaped and num_categories is not None:
+        shaped = scp.shape[1] == num_categories
+    if not shaped or scp.dtype.kind != "f":
+        found = f"{getattr(scp, 'shape', 'an archive')} of {getattr(scp, 'dtype', '')}"
+        raise errors.InputError(f"{path}: found {found}, expected {expected} of floats")
+    wrong = np.argwhere(~np.isfinite(scp))
+    if len(wrong):
+        snippet, category = wrong[0]
+        raise errors.InputError(
+            f"{path}: snippet {snippet}, category {category}: found "
+            f"{scp[snippet, category]}, expected finite probabilities"
+        )
+    return scp.astype(np.float32)
+
+
+def _padded_scores(scp: np.ndarray, proposals: np.ndarray) -> contrast.ProposalScores:
+    """Scores (N, P), computed on arrays whose lengths few programs serve."""
+    snippets, count = len(scp), proposals.shape[-2]
+    time = -(-snippets // _MULTIPLE) * _MULTIPLE - snippets
+    more = -(-count // _MULTIPLE) * _MULTIPLE - count
+    around = [(0, 0)] * (proposals.ndim - 2)
+    scores = contrast.evaluate_proposals(
+        np.pad(scp, [(0, time), (0, 0)]),
+        np.pad(proposals.astype(np.float32), [*around, (0, more), (0, 0)]),
+        length=snippets,
+    )
+    return contrast.ProposalScores(*(score[:, :count] for score in scores))
+
+
+def _read_proposals(path: str, *, num_categories: int) -> np.ndarray:
+    """The array `proposals` of an .npz, every row usable."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            proposals = archive["proposals"]
+    except FileNotFoundError:
+        raise errors.InputError(f"{path}: no such file") from None
+    except KeyError:
+        raise errors.InputError(f"{path}: no array `proposals` in it") from None
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise errors.InputError(f"{path}: not a whole .npz archive: {error}") from None
+    single = proposals.ndim == 2 and proposals.shape[1] == 2
+    several = proposals.ndim == 3 and proposals.shape[::2] == (num_categories, 2)
+    if not (single or several) or proposals.dtype.kind not in "fiu":
+        raise errors.InputError(
+            f"{path}: proposals: found {proposals.shape} of {proposals.dtype}, expected "
+            f"(P, 2) or ({num_categories}, P, 2) numbers"
+        )
+    usable = np.isfinite(proposals).all(-1) & (proposals[..., 1] > proposals[..., 0])
+    wrong = np.argwhere(~usable)
+    if len(wrong):
+        row = tuple(int(index) for index in wrong[0])
+        raise errors.InputError(
+            f"{path}: proposals{list(row)}: found {proposals[row].tolist()}, expected "
+            "a finite start and a later, finite end"
+        )
+    return proposals
+
+
+def _read_index(
+    path: pathlib.Path, snippet_seconds: float | None, offset_seconds: float
+) -> tuple[list[str], Callable[[str], manifest.Timebase]]:
+    """The categories of a folder of SCPs, and what gives a video's time base."""
+    index = files.read_json(path)
+    categories = index.get("categories") if isinstance(index, dict) else None
+    if not isinstance(categories, list) or len(set(map(str, categories))) < len(
+        categories
+    ):
+        raise errors.InputError(
+            f"{path}: categories: found {categories!r}, expected N different names"
+        )
+    if snippet_seconds is not None:
+        same = manifest.Timebase(fps=1, stride=snippet_seconds, offset=offset_seconds)
+        return categories, lambda video: same
+
+    def timebase_of(video: str) -> manifest.Timebase:
+        found = index.get("timebase", {}).get(video)
+        try:
+            return manifest.Timebase(**{name: float(x) for name, x in found.items()})
+        except (AttributeError, TypeError, ValueError):
+            raise errors.InputError(
+                f"{path}: timebase of {video!r}: found {found!r}, expected fps, stride "
+                "and offset; --snippet-seconds says it for all videos"
+            ) from None
+
+    return categories, timebase_of
+
+
+def _file_name(video: str) -> str:
+    """The name of a video's array; ids must not lead out of the folder."""
+    if not manifest.is_path_part(video):
+        raise errors.InputError(f"video {video!r}: the id cannot be a file name")
+    return f"{video}.npy"
+
+
+def _score_rows(
+    rows: list[dict[str, Any]],
+    scp: np.ndarray,
+    categories: list[str],
+    timebase: manifest.Timebase,
+    place: str,
+) -> None:
+    """Adds the scores to the rows of one video."""
+    seconds = np.array([row["segment"] for row in rows], np.float64)
+    proposals = segments.seconds_to_snippets(seconds, **timebase._asdict())
+    empty = np.flatnonzero(~(proposals[:, 1] > proposals[:, 0]))
+    if len(empty):
+        raise errors.InputError(
+            f"{place}[{empty[0]}]: found segment {seconds[empty[0]].tolist()}, expected "
+            "an end after the start"
+        )
+    chosen = []
+    for row, proposal in enumerate(rows):
+        if proposal["label"] not in categories:
+            raise errors.InputError(
+                f"{place}[{row}]: label {proposal['label']!r} is none of the "
+                f"{len(categories)} categories of the SCP"
+            )
+        chosen.append(categories.index(proposal["label"]))
+    scores = jax.device_get(_padded_scores(scp, proposals))
+    for row, (proposal, category) in enumerate(zip(rows, chosen, strict=True)):
+        if "score" in proposal:
+            proposal["input_score"] = proposal["score"]
+        for name, values in scores._asdict().items():
+            proposal[name] = float(values[category, row])
+        proposal["score"] = proposal["contrast"]

@@ -1,0 +1,166 @@
+import dataclasses
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from cleannet_jax import config, errors, experiment, runs
+from cleannet_jax.data import annotations as annotations_lib
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def run_program(name, *arguments):
+    return subprocess.run(
+        [sys.executable, str(ROOT / "bin" / name), *map(str, arguments)],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_a_run_from_training_to_new_detections(feature_folder, tiny_config, tmp_path):
+    folder = tmp_path / "run"
+    table = experiment.train_and_evaluate(
+        tiny_config, "full", str(feature_folder), folder
+    )
+    assert "tiny, subset 'validation': 4 videos" in table
+    assert [line.split()[0] for line in table.splitlines()[1:]] == [
+        "tIoU",
+        "untrimmednet",
+        "plain",
+        "full",
+    ]
+    assert "GENERATED" not in table
+    names = {path.name for path in folder.iterdir()}
+    assert names >= {
+        "config.json",
+        "environment.json",
+        "metrics.jsonl",
+        "tensorboard",
+        "checkpoints",
+        "predictions",
+        "results",
+    }
+    results = json.loads((folder / "results" / "full.json").read_text())
+    assert results["generated_data"] is False
+    # Again: nothing is trained, and the same comes out.
+    again = experiment.train_and_evaluate(
+        tiny_config, "full", str(feature_folder), folder
+    )
+    assert again == table
+    # The same detections from the checkpoint alone.
+    out, scp = tmp_path / "found.json", tmp_path / "scp"
+    done = run_program(
+        "localize.py", folder, "--data", feature_folder, "--out", out, "--scp", scp
+    )
+    assert done.returncode == 0, done.stderr
+    first = annotations_lib.read_predictions(folder / "predictions" / "full.json")
+    second = annotations_lib.read_predictions(out)
+    assert first.labels == second.labels and len(first.scores) > 0
+    np.testing.assert_allclose(first.segments, second.segments, rtol=1e-5)
+    # Their scores are contrast scores of the SCP that was written.
+    scored = tmp_path / "scored.json"
+    done = run_program("score.py", "--scp", scp, "--proposals", out, "--out", scored)
+    assert done.returncode == 0, done.stderr
+    inside = 0
+    for rows in json.loads(scored.read_text())["results"].values():
+        for row in rows:
+            if 0 < row["segment"][0]:
+                inside += 1
+                assert row["score"] == pytest.approx(row["input_score"], abs=1e-3)
+    assert inside > 0
+    # A finished run does not take another config.
+    with pytest.raises(errors.InputError, match="a run with steps 5, expected 9"):
+        experiment.train_and_evaluate(
+            dataclasses.replace(tiny_config, steps=9),
+            "full",
+            str(feature_folder),
+            folder,
+        )
+    manifest = feature_folder / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"width": 6', '"width": 7'))
+    done = run_program("localize.py", folder, "--data", feature_folder, "--out", out)
+    assert done.returncode == 2 and "wrong width" in done.stderr
+
+
+def test_a_folder_of_something_else_is_left_alone(
+    feature_folder, tiny_config, tmp_path
+):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("years of work")
+    with pytest.raises(errors.InputError, match="files that are not of a run"):
+        experiment.train_and_evaluate(
+            tiny_config, "full", str(feature_folder), tmp_path / "mine"
+        )
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
+
+
+def test_only_one_program_runs_in_a_folder(feature_folder, tiny_config, tmp_path):
+    dataset = experiment.open_dataset(tiny_config, str(feature_folder))
+    description = runs.describe(tiny_config, dataset, "here")
+    with (
+        runs.open_run(tmp_path / "run", description),
+        pytest.raises(errors.InputError, match="another program is running"),
+        runs.open_run(tmp_path / "run", description),
+    ):
+        pass
+
+
+def test_description_comes_back_as_it_was(feature_folder, tiny_config, tmp_path):
+    dataset = experiment.open_dataset(tiny_config, str(feature_folder))
+    description = runs.describe(tiny_config, dataset, "here")
+    with runs.open_run(tmp_path / "run", description):
+        assert runs.read_description(tmp_path / "run") == description
+
+
+def test_unfinished_run_is_not_localized_with(feature_folder, tiny_config, tmp_path):
+    dataset = experiment.open_dataset(tiny_config, str(feature_folder))
+    description = runs.describe(tiny_config, dataset, "here")
+    with runs.open_run(tmp_path / "run", description):
+        pass
+    with pytest.raises(errors.InputError, match="has the run finished"):
+        experiment.restore(tmp_path / "run", description)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--dataset", "kinetics"], "--dataset: found 'kinetics', expected one of act"),
+        (["--dataset", "thumos14", "--steps", "many"], "steps: found 'many', expected"),
+        (["--dataset", "thumos14", "--variant", "x"], "variant: found 'x', expected"),
+        (["--dataset", "thumos14", "--data", "absent"], "no such file"),
+        (["--dataset", "sfinge3d"], "sfinge3d"),
+    ],
+)
+def test_mistakes_end_with_one_line_and_2(tmp_path, arguments, message):
+    done = run_program("train.py", *arguments, "--out", tmp_path / "run")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ") and message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_bad_data_is_one_report_that_names_each_video(
+    feature_folder, tiny_config, tmp_path
+):
+    (feature_folder / "flow" / "video03.npy").unlink()
+    values = np.load(feature_folder / "rgb" / "video05.npy")
+    values[2, 1] = np.nan
+    np.save(feature_folder / "rgb" / "video05.npy", values)
+    with pytest.raises(errors.InputError) as caught:
+        experiment.train_and_evaluate(
+            tiny_config, "full", str(feature_folder), tmp_path / "run"
+        )
+    assert "video03" in str(caught.value) and "video05" in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_help_names_every_field():
+    done = run_program("train.py", "--help")
+    assert done.returncode == 0
+    for field in dataclasses.fields(config.Config):
+        assert f"--{field.name}" in done.stdout

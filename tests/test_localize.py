@@ -1,0 +1,125 @@
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cleannet_jax import localize
+from cleannet_jax.data import features as features_lib
+from cleannet_jax.data import manifest
+from cleannet_jax.models import cleannet, head
+
+
+def predictions_of(scp, sap, video):
+    return cleannet.SnippetPredictions(*map(np.array, (scp, sap, video)))
+
+
+def test_threshold_joins_snippets_by_hand():
+    # Attention keeps snippets 0 to 4 (at least half of 0.2), the SCP of category 0 is
+    # at its threshold in 0, 1, 3 and 4: two segments, of mean 0.7 and 0.4 plus a fifth
+    # of the video's 0.8. Category 1 is below 0.1 in the video.
+    predictions = predictions_of(
+        [[0.8, 0.2], [0.6, 0.4], [0.05, 0.95], [0.5, 0.5], [0.3, 0.7], [0.9, 0.1]],
+        [0.2, 0.2, 0.2, 0.1, 0.2, 0.05],
+        [0.95, 0.05],
+    )
+    made = config_with(min_scp=0.1)
+    found = localize.detect_by_threshold(predictions, made)
+    np.testing.assert_array_equal(found.segments, [[0, 2], [3, 5]])
+    np.testing.assert_allclose(found.scores, [0.7 + 0.19, 0.4 + 0.19])
+    np.testing.assert_array_equal(found.categories, [0, 0])
+
+
+def test_threshold_takes_the_best_category_if_none_is_likely():
+    predictions = predictions_of(
+        np.full((4, 20), 0.05), np.full(4, 0.25), np.full(20, 0.05)
+    )
+    found = localize.detect_by_threshold(predictions, config_with(min_scp=0.01))
+    np.testing.assert_array_equal(found.categories, [0])
+    np.testing.assert_array_equal(found.segments, [[0, 4]])
+
+
+def config_with(**changes):
+    from cleannet_jax import config
+
+    return dataclasses.replace(config.Config(), **changes)
+
+
+def test_categories_above_the_score_or_the_best_one():
+    categories, chosen = localize.choose_categories(
+        jnp.array([0.15, 0.6, 0.2, 0.05]), min_score=0.1
+    )
+    np.testing.assert_array_equal(categories, [1, 2, 0, 3])
+    np.testing.assert_array_equal(chosen, [True, True, True, False])
+    _, chosen = localize.choose_categories(jnp.full(20, 0.05), min_score=0.1)
+    np.testing.assert_array_equal(chosen, [True] + 9 * [False])
+
+
+@pytest.mark.parametrize(
+    "components",
+    [
+        {"action_score": True, "edge_scores": True},
+        {"action_score": False, "edge_scores": True},
+    ],
+)
+def test_contrast_finds_a_step(components):
+    # One action in snippets [8, 16) of 30; anchors of size 8 are centred on halves,
+    # those of size 7 on it.
+    psi = np.full(30, 0.02, np.float32)
+    psi[8:16] = 0.95
+    scp = jnp.stack([psi, 1 - psi], axis=1)
+    sap = jnp.asarray(psi / psi.sum())
+    predictions = cleannet.SnippetPredictions(scp, sap, jnp.array([0.95, 0.05]))
+    made = config_with(anchor_sizes=(3, 7, 9), train_generator=False, **components)
+    proposals = cleannet.generate_proposals(None, scp, 30, made)
+    categories, kept = localize.detect_by_contrast(predictions, proposals, 30, made)
+    assert categories[0] == 0
+    start, end = kept.segments[0, 0]
+    assert abs(start - 8) <= 1 and abs(end - 16) <= 1
+    assert np.isneginf(kept.scores[1]).all()
+
+
+def test_padding_changes_no_detection():
+    rng = np.random.default_rng(0)
+    features = jnp.asarray(rng.normal(size=(20, 6)), jnp.float32)
+    params = {"head": head_params(rng)}
+    made = config_with(
+        anchor_sizes=(2, 6), train_generator=False, joint=False, min_attention=0.1
+    )
+    alone = localize.localize_video(params, features, 20, made)
+    padded = jnp.pad(features, [(0, 12), (0, 0)], constant_values=3.0)
+    found = localize.localize_video(params, padded, 20, made)
+    assert len(alone.scores) > 2
+    for first, second in zip(alone, found, strict=True):
+        np.testing.assert_allclose(first, second, rtol=1e-4, atol=1e-5)
+
+
+def head_params(rng):
+    stream = {
+        name: {
+            "kernel": jnp.asarray(rng.normal(size=(3, outputs)), jnp.float32),
+            "bias": jnp.zeros(outputs),
+        }
+        for name, outputs in (("classification", 4), ("attention", 1))
+    }
+    return head.fuse_streams(stream, stream)
+
+
+def test_seconds_stay_inside_the_video():
+    video = features_lib.VideoInfo(
+        id="a",
+        subset="test",
+        labels=(),
+        length=10,
+        timebase=manifest.Timebase(fps=30, stride=15, offset=0),
+        duration=4.6,
+    )
+    found = localize.Detections(
+        np.array([[0.0, 2.0], [8.0, 10.0], [9.5, 10.0]]),
+        np.array([0, 1, 2]),
+        np.array([0.1, 0.9, 0.5]),
+    )
+    seconds = localize._in_seconds(found, video)
+    # By falling score; the third lies after the end of the video.
+    np.testing.assert_allclose(seconds.segments, [[4.0, 4.6], [0.0, 1.0]])
+    np.testing.assert_array_equal(seconds.categories, [1, 0])

@@ -1,0 +1,155 @@
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from cleannet_jax import errors, score
+from cleannet_jax.ops import contrast
+
+PROGRAM = pathlib.Path(__file__).parents[1] / "bin" / "score.py"
+
+
+@pytest.fixture
+def scp(tmp_path):
+    values = np.random.default_rng(0).random((300, 3)).astype(np.float32)
+    np.save(tmp_path / "a.npy", values)
+    return values
+
+
+def save_proposals(tmp_path, proposals):
+    path = tmp_path / "proposals.npz"
+    np.savez(path, proposals=proposals)
+    return str(path)
+
+
+@pytest.mark.parametrize("each_category", [False, True])
+def test_arrays_come_back_with_their_scores(tmp_path, scp, each_category):
+    rng = np.random.default_rng(1)
+    starts = rng.uniform(0, 250, (3, 7) if each_category else 7)
+    proposals = np.stack([starts, starts + 20], axis=-1)
+    path, out = save_proposals(tmp_path, proposals), tmp_path / "out.npz"
+    count = score.score_arrays(str(tmp_path / "a.npy"), path, str(out))
+    assert count == starts.size
+    found = np.load(out)
+    np.testing.assert_array_equal(found["proposals"], proposals)
+    for category in range(3):
+        own = proposals[category] if each_category else proposals
+        expected = contrast.proposal_scores(
+            scp[:, category], own.astype(np.float32)
+        )._asdict()
+        for name, values in expected.items():
+            np.testing.assert_allclose(found[name][category], values, atol=2e-5)
+
+
+def submission(tmp_path, rows):
+    path = tmp_path / "in.json"
+    path.write_text(json.dumps({"results": {"a": rows, "none": []}, "version": "x"}))
+    return str(path)
+
+
+def index(tmp_path, **more):
+    content = {"categories": ["run", "jump", "throw"], **more}
+    (tmp_path / "scp.json").write_text(json.dumps(content))
+
+
+ROW = {"segment": [10.0, 20.0], "label": "jump", "score": 0.5, "extra": "kept"}
+
+
+@pytest.mark.parametrize("declared", [False, True])
+def test_submission_comes_back_with_its_scores(tmp_path, scp, declared):
+    # Snippets of half a second: [20, 40) snippets of category 1.
+    timebase = {"a": {"fps": 30, "stride": 15, "offset": 0}}
+    index(tmp_path, **({"timebase": timebase} if declared else {}))
+    out = tmp_path / "out.json"
+    count = score.score_submission(
+        str(tmp_path),
+        submission(tmp_path, [ROW]),
+        str(out),
+        snippet_seconds=None if declared else 0.5,
+    )
+    assert count == 1
+    content = json.loads(out.read_text())
+    assert content["version"] == "x" and content["results"]["none"] == []
+    (row,) = content["results"]["a"]
+    expected = contrast.proposal_scores(scp[:, 1], np.array([20.0, 40.0]))
+    for name, value in expected._asdict().items():
+        assert row[name] == pytest.approx(float(value), abs=2e-5)
+    assert row["score"] == row["contrast"]
+    assert (row["input_score"], row["extra"]) == (0.5, "kept")
+
+
+@pytest.mark.parametrize(
+    ("proposals", "message"),
+    [
+        (
+            [[1.0, 2.0], [5.0, 3.0]],
+            r"proposals[1]: found [5.0, 3.0], expected a finite",
+        ),
+        ([[1.0, np.nan]], "proposals[0]: found [1.0, nan]"),
+        ([[1.0, 2.0, 3.0]], "found (1, 3) of float64, expected (P, 2) or (3, P, 2)"),
+        (np.array([["a", "b"]]), "expected (P, 2)"),
+        (np.array([[None, 1]]), "not a whole .npz archive: Object arrays"),
+    ],
+)
+def test_bad_proposals_are_named(tmp_path, scp, proposals, message):
+    path = save_proposals(tmp_path, proposals)
+    with pytest.raises(errors.InputError) as caught:
+        score.score_arrays(str(tmp_path / "a.npy"), path, str(tmp_path / "out.npz"))
+    assert str(caught.value).startswith(path) and message in str(caught.value)
+    assert not (tmp_path / "out.npz").exists()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.zeros(3), "found (3,) of float64, expected (T, N) of floats"),
+        (np.zeros((0, 3)), "found (0, 3)"),
+        (np.array([[0.5, np.nan]]), "snippet 0, category 1: found nan"),
+        (np.array([[{}]]), "not a whole .npy array"),
+    ],
+)
+def test_bad_scp_is_named(tmp_path, values, message):
+    np.save(tmp_path / "bad.npy", values)
+    with pytest.raises(errors.InputError) as caught:
+        score.read_scp(tmp_path / "bad.npy")
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"label": "jupm"}, "label 'jupm' is none of the 3 categories"),
+        ({"segment": [5.0, 5.0]}, "found segment [5.0, 5.0], expected an end after"),
+        ({"segment": [9.0, 5.0]}, "expected an end that is not before the start"),
+        ({"segment": [1, 2, 3]}, "segment: expected [start, end]"),
+    ],
+)
+def test_bad_rows_are_named(tmp_path, scp, row, message):
+    index(tmp_path)
+    path = submission(tmp_path, [ROW, ROW | row])
+    with pytest.raises(errors.InputError) as caught:
+        score.score_submission(
+            str(tmp_path), path, str(tmp_path / "out.json"), snippet_seconds=0.5
+        )
+    assert message in str(caught.value) and "['a'][1]" in str(caught.value)
+
+
+def test_program_ends_with_one_line_and_2(tmp_path, scp):
+    def run(*arguments):
+        return subprocess.run(
+            [sys.executable, str(PROGRAM), *arguments],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+
+    path = save_proposals(tmp_path, [[2.0, 9.0]])
+    arguments = ["--scp", str(tmp_path / "a.npy"), "--proposals", path]
+    done = run(*arguments, "--out", str(tmp_path / "out.npz"))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("1 proposals scored")
+    wrong = run(*arguments[:-1], "absent.npz", "--out", str(tmp_path / "x.npz"))
+    assert (wrong.returncode, wrong.stderr) == (2, "error: absent.npz: no such file\n")
