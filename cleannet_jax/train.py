@@ -224,21 +224,24 @@ def train_stage(
         for step in range(done + 1, stage.steps + 1):
             state, metrics = train_step(state, next(batches), stage)
             bar.update()
-            last = step == stage.steps or bool(stop)
-            saving = last or step % stage.config.checkpoint_every == 0
-            if saving or step % stage.config.log_every == 0:
+            stopping = bool(stop)
+            due = step == stage.steps or step % stage.config.checkpoint_every == 0
+            logged = due or step % stage.config.log_every == 0
+            if logged or stopping:
                 values = {name: float(value) for name, value in metrics.items()}
-                bar.set_postfix(loss=f"{values['loss']:.3f}")
                 _check_finite(values, f"{run}: stage {stage.name}", checked, step)
-                log.write(stage.first_step + step, stage.name, values)
                 checked = step
-            if saving:
+            # A stop leaves no line of its own: the log does not show where it was.
+            if logged:
+                bar.set_postfix(loss=f"{values['loss']:.3f}")
+                log.write(stage.first_step + step, stage.name, values)
+            if due or stopping:
                 checkpoint.save(manager, step, state, batches.get_state())
-            if stop:
+            if stopping:
                 break
     log.close()
     manager.close()
-    if stop:
+    if stopping:
         raise logs.Interrupted(
             stop[0],
             f"stopped after step {step} of {stage.steps} of stage {stage.name}; the "

@@ -81,7 +81,7 @@ def tiny_config():
         steps=5,
         learning_rate=0.01,
         checkpoint_every=2,
-        log_every=1,
+        log_every=3,
         num_buckets=1,
         min_attention=0.0,
         positive_score=-2.0,

@@ -183,7 +183,7 @@ def test_killed_run_goes_on_to_the_same_parameters(
     metrics = killed / "metrics.jsonl"
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
-        if metrics.exists() and '"step": 20,' in metrics.read_text():
+        if metrics.exists() and '"step": 21,' in metrics.read_text():
             process.kill()
             break
         time.sleep(0.01)
