@@ -551,3 +551,20 @@ BAD_INPUTS = [
 def test_wrong_rank_shape_and_type_name_both_sides(function, arguments, message):
     with pytest.raises(AssertionError, match=message):
         function(*arguments)
+
+
+def test_numpy_arrays_are_welcome_in_any_precision():
+    psi = np.random.default_rng(0).random(20)  # float64
+    proposals = np.array([[3.0, 9.0], [1.0, 2.0]])
+    extrema = contrast.windowed_extrema(psi)
+    np.testing.assert_allclose(
+        extrema.maximum,
+        np.maximum.reduce(
+            np.lib.stride_tricks.sliding_window_view(np.pad(psi, 3), 7), axis=1
+        ),
+        rtol=1e-6,
+    )
+    expected = contrast.contrast_score(
+        jnp.asarray(psi, jnp.float32), jnp.asarray(proposals, jnp.float32)
+    )
+    np.testing.assert_array_equal(contrast.contrast_score(psi, proposals), expected)

@@ -7,15 +7,15 @@ import pytest
 
 from cleannet_jax.ops import integral
 
-INSIDE = integral.Region(1, 0, 1)
+INSIDE = integral.Region(1, 0, 0, 1)
 
 
 def mean(signal, start, length, region=INSIDE):
     """The weighted mean of one signal over one region of one or more proposals."""
     start, length = jnp.atleast_1d(jnp.asarray(start)), jnp.atleast_1d(length)
-    tables = [integral.integrate(jnp.asarray(signal))]
+    sums = integral.integrate([jnp.asarray(signal)])
     valid = jnp.ones(start.shape, bool)
-    return integral.weighted_means((region,), tables, start, length, valid)
+    return integral.weighted_means((region,), sums, start, length, valid)
 
 
 def reference_mean(signal, start, end):
@@ -48,29 +48,29 @@ def test_region_is_in_lengths_from_the_start_and_weighted():
     # [2, 6] plus 3/4 to 5/4 of its length is [5, 7]: −2 (6 + 7) / 2.
     signal, region = (
         np.arange(1.0, 9, dtype=np.float32),
-        integral.Region(-2, 0.75, 1.25),
+        integral.Region(-2, 0, 0.75, 1.25),
     )
     np.testing.assert_allclose(mean(signal, 2.0, 4.0, region), [-13.0], atol=1e-5)
 
 
 def test_several_regions_add_up():
     signals = [jnp.arange(20.0), jnp.arange(20.0) ** 2]
-    regions = (integral.Region(2, 0, 1), integral.Region(-0.5, -0.25, 0.5))
+    regions = (integral.Region(2, 0, 0, 1), integral.Region(-0.5, 1, -0.25, 0.5))
     start, length = jnp.array([3.3, 8.0]), jnp.array([4.0, 2.7])
     valid = jnp.array([True, True])
-    tables = [integral.integrate(signal) for signal in signals]
-    together = integral.weighted_means(regions, tables, start, length, valid)
+    sums = integral.integrate(signals)
+    together = integral.weighted_means(regions, sums, start, length, valid)
     alone = [
-        mean(signal, start, length, region)
+        mean(signal, start, length, region._replace(signal=0))
         for signal, region in zip(signals, regions, strict=True)
     ]
     np.testing.assert_allclose(together, sum(alone), rtol=1e-6)
 
 
 def test_invalid_ones_are_minus_infinity():
-    tables = [integral.integrate(jnp.ones((5, 2)))]
+    sums = integral.integrate([jnp.ones((5, 2))])
     ones, valid = jnp.ones(2), jnp.array([False, True])
-    means = integral.weighted_means((INSIDE,), tables, ones, ones, valid)
+    means = integral.weighted_means((INSIDE,), sums, ones, ones, valid)
     np.testing.assert_allclose(means, [[-np.inf, -np.inf], [1, 1]], atol=1e-6)
 
 

@@ -75,6 +75,7 @@ def windowed_extrema(
     if window < 1 or window % 2 == 0:
         raise ValueError(f"window must be odd and positive, not {window}")
     chex.assert_type(scp, float)
+    scp = jnp.asarray(scp)
     snippets = jnp.arange(len(scp), dtype=jnp.int32)
     last = jnp.maximum(_length(scp, length) - 1, 0)
     extrema = None
@@ -222,6 +223,7 @@ def _length(scp: jax.Array, length: int | jax.Array | None) -> jax.Array:
 def _psi(scp: jax.Array, length: int | jax.Array | None) -> jax.Array:
     """The signal ψ, in at least float32 and zero in the padding."""
     chex.assert_type(scp, float)
+    scp = jnp.asarray(scp)
     psi = scp.astype(jnp.promote_types(scp.dtype, jnp.float32))
     return psi if length is None else _within(psi, length)
 
@@ -255,27 +257,29 @@ def _proposal_scores(scp, proposals, window, length) -> ProposalScores:
     """Scores of proposals [..., 2] by an SCP [T, ...]: [..., categories if any]."""
     chex.assert_type(proposals, float)
     chex.assert_axis_dimension(proposals, -1, 2)
+    proposals = jnp.asarray(proposals)
     psi = _psi(scp, length)
     psi = psi.astype(jnp.promote_types(psi.dtype, proposals.dtype))
     edge = integral.apart(lambda psi: _edgeness(psi, window, length))(psi)
     start, extent, valid = _start_and_extent(proposals, psi.dtype)
 
-    def score(*terms):
-        regions = tuple(integral.Region(weight, *part) for weight, _, part in terms)
-        signals = [integral.integrate(signal) for _, signal, _ in terms]
-        means = integral.weighted_means(regions, signals, start, extent, valid)
+    def score(sums, *terms):
+        regions = tuple(
+            integral.Region(weight, signal, *part) for weight, signal, part in terms
+        )
+        means = integral.weighted_means(regions, sums, start, extent, valid)
         return means.reshape(*proposals.shape[:-1], *scp.shape[1:])
 
+    sums = integral.integrate((psi, edge))
+    # Action + ½ (starting + ending), the integrals of ψ taken together: six bounds to
+    # look up instead of ten.
+    sums_together = integral.integrate((psi, psi - edge / 2, psi + edge / 2))
     return ProposalScores(
-        action=score((1, psi, DEFLATED)),
-        starting=score((1, edge, AROUND_START), (-1, psi, BEFORE_START)),
-        ending=score((-1, edge, AROUND_END), (-1, psi, AFTER_END)),
-        # Action + ½ (starting + ending) with the integrals of ψ taken together, which
-        # leaves six bounds to look up instead of ten.
+        action=score(sums, (1, 0, DEFLATED)),
+        starting=score(sums, (1, 1, AROUND_START), (-1, 0, BEFORE_START)),
+        ending=score(sums, (-1, 1, AROUND_END), (-1, 0, AFTER_END)),
         contrast=score(
-            (2, psi, INSIDE),
-            (-1, psi - edge / 2, AROUND_START),
-            (-1, psi + edge / 2, AROUND_END),
+            sums_together, (2, 0, INSIDE), (-1, 1, AROUND_START), (-1, 2, AROUND_END)
         ),
     )
 

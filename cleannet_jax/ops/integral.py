@@ -25,43 +25,46 @@ GROUP = 16
 
 
 class Integral(NamedTuple):
-    """Prefix sums of a signal, by block of `BLOCK` snippets.
+    """Prefix sums of K signals, by block of `BLOCK` snippets.
 
     The first block begins with a snippet before the video; at least one comes after
-    it. They stand for everything outside, and their signal is zero.
+    it. They stand for everything outside, and their signals are zero.
     """
 
-    coarse: jax.Array  # [blocks, ...] sum before the block, in part, exact
-    remainder: jax.Array  # [blocks, ...] the other part, small
-    within: jax.Array  # [blocks, BLOCK, ...] sum from block's start to snippet's end
-    signal: jax.Array  # [blocks, BLOCK, ...]
+    coarse: jax.Array  # [blocks, K, ...] sum before the block, in part, exact
+    remainder: jax.Array  # [blocks, K, ...] the other part, small
+    within: jax.Array  # [blocks, BLOCK, K, ...] from block's start to snippet's end
+    signal: jax.Array  # [blocks, BLOCK, K, ...]
 
 
 class Region(NamedTuple):
-    """A part of every proposal, in proposal lengths from its start, and its weight."""
+    """A part of every proposal, in proposal lengths from its start."""
 
     weight: float
+    signal: int  # which one of those of an `Integral`
     start: float
     end: float
 
 
 class Bounds(NamedTuple):
-    """Where K regions of proposals start and end in the tables of an `Integral`."""
+    """Where R regions of proposals start and end in the tables of an `Integral`."""
 
-    row: jax.Array  # [K, 2, P] int32, counts snippets from the first block's first
-    fraction: jax.Array  # [K, 2, P] in [0, 1], of that snippet
+    row: jax.Array  # [R, 2, P] int32, counts snippets from the first block's first
+    fraction: jax.Array  # [R, 2, P] in [0, 1], of that snippet
 
 
-def integrate(signal: jax.Array) -> Integral:
-    """Prefix sums of a signal.
+def integrate(signals: Sequence[jax.Array]) -> Integral:
+    """Prefix sums of signals.
 
     Args:
-      signal: [T, ...] float32 or float64, of any finite range.
+      signals: K of [T, ...] float32 or float64, of any finite range.
 
     Returns:
-      An `Integral`, linear in the signal.
+      An `Integral`, linear in the signals.
     """
-    chex.assert_type(signal, float)
+    chex.assert_type(signals, float)
+    chex.assert_equal_shape(signals)
+    signal = jnp.stack(signals, axis=1)
     snippets, *trailing = signal.shape
     blocks = (snippets + 1) // BLOCK + 1
     after = blocks * BLOCK - snippets - 1
@@ -98,20 +101,20 @@ def _cumsum(values: jax.Array) -> jax.Array:
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def weighted_means(
     regions: Sequence[Region],
-    integrals: Sequence[Integral],
+    integral: Integral,
     start: jax.Array,
     length: jax.Array,
     valid: jax.Array,
 ) -> jax.Array:
     """The weighted sum of the means of signals, each over one region of a proposal.
 
-    Σ_k weight_k / (b_k − a_k) ∫ signal_k over [a_k, b_k], where a_k and b_k are
+    Σ_r weight_r / (b_r − a_r) ∫ signal_r over [a_r, b_r], where a_r and b_r are
     start + length · (the region's start and end). The derivatives are exact where no
     bound lies on the border of a snippet.
 
     Args:
-      regions: K regions.
-      integrals: K integrals of signals [T, ...].
+      regions: R of them.
+      integral: of signals [T, ...].
       start: [P] finite, in snippets.
       length: [P] positive and finite, in snippets.
       valid: [P] bool; the others get -inf.
@@ -119,125 +122,125 @@ def weighted_means(
     Returns:
       [P, ...] in the unit of the signals.
     """
-    bounds = _bounds(regions, integrals, start, length)
+    bounds = _bounds(regions, integral, start, length)
 
-    def lookup(integrals, bounds, length, valid):
-        means = _means(regions, integrals, bounds, length)
+    def lookup(integral, bounds, length, valid):
+        means = _means(regions, integral, bounds, length)
         return jnp.where(_rows(valid, means), means, -jnp.inf)
 
-    return apart(lookup)(integrals, bounds, length, valid)
+    return apart(lookup)(integral, bounds, length, valid)
 
 
 @functools.partial(weighted_means.defjvp, symbolic_zeros=True)
 def _weighted_means_jvp(regions, primals, tangents):
-    """Slopes in start and length: look-ups of the signals at the bounds."""
-    integrals, start, length, valid = primals
-    d_integrals, d_start, d_length, _ = tangents
-    means = weighted_means(regions, integrals, start, length, valid)
-    bounds = _bounds(regions, integrals, start, length)
-    tangent = jnp.zeros_like(means)
-    if not isinstance(d_start, SymbolicZero):
-        moved = _tangent(functools.partial(_start_slope, regions))
-        tangent += moved(d_start, integrals, bounds, length)
-    if not isinstance(d_length, SymbolicZero):
-        moved = _tangent(functools.partial(_length_slope, regions))
-        tangent += moved(d_length, integrals, bounds, length)
-    if not all(isinstance(leaf, SymbolicZero) for leaf in jax.tree.leaves(d_integrals)):
-        d_integrals = jax.tree.map(_instantiated, d_integrals)
-        means_of_tangents = _means(regions, d_integrals, bounds, length)
-        tangent += jnp.where(_rows(valid, means), means_of_tangents, 0)
-    return means, tangent
+    """Slopes in start and end: look-ups of the signals at the bounds."""
+    integral, start, length, valid = primals
+    d_integral, d_start, d_length, _ = tangents
+    value = weighted_means(regions, integral, start, length, valid)
+    means = jnp.where(_rows(valid, value), value, 0)
+    bounds = _bounds(regions, integral, start, length)
+    tangent = jnp.zeros_like(value)
+    if not _all_zero((d_start, d_length)):
+        d_start, d_length = _instantiated((d_start, d_length))
+        # One after the other, each from the one before, so that no more of them are
+        # in memory at a time than need be.
+        end_slope = apart(functools.partial(_end_slope, regions))
+        end_slope = end_slope(integral, bounds, length, means)
+        start_slope = apart(functools.partial(_start_slope, regions))
+        start_slope = start_slope(integral, bounds, length, end_slope)
+        tangent += _rows(d_start, value) * start_slope
+        tangent += _rows(d_start + d_length, value) * end_slope
+    if not _all_zero(d_integral):
+        d_means = _means(regions, _instantiated(d_integral), bounds, length)
+        tangent += jnp.where(_rows(valid, value), d_means, 0)
+    return value, tangent
 
 
-def _tangent(slope):
-    """Rows of a tangent [P] times a slope [P, ...]; its transpose keeps no slope."""
-
-    def product(tangent, *operands):
-        rows = slope(*operands)
-        return _rows(tangent, rows) * rows
-
-    return jax.checkpoint(apart(product), prevent_cse=False)
+def _all_zero(tangents) -> bool:
+    return all(isinstance(leaf, SymbolicZero) for leaf in jax.tree.leaves(tangents))
 
 
-def _instantiated(tangent):
-    if isinstance(tangent, SymbolicZero):
-        return jnp.zeros(tangent.shape, tangent.dtype)
-    return tangent
+def _instantiated(tangents):
+    """The tangents with arrays for symbolic zeros."""
+
+    def array(leaf):
+        zero = isinstance(leaf, SymbolicZero)
+        return jnp.zeros(leaf.shape, leaf.dtype) if zero else leaf
+
+    return jax.tree.map(array, tangents)
 
 
-def _bounds(regions, integrals, start, length) -> Bounds:
+def _bounds(regions, integral, start, length) -> Bounds:
     """The times start + length · (region's start and end), in rows and fractions."""
     offsets = jnp.array([(region.start, region.end) for region in regions], start.dtype)
-    distance = offsets[:, :, None] * length  # [K, 2, P]
+    distance = offsets[:, :, None] * length  # [R, 2, P]
     # Whole snippets and fractions are apart before the two are added up.
     whole, step = jnp.floor(start), jnp.floor(distance)
     fraction = (start - whole) + (distance - step)
     carry = jnp.floor(fraction)
-    last = integrals[0].within.shape[0] * BLOCK - 1
+    last = len(integral.within) * BLOCK - 1
     row = jnp.clip(whole + step + carry + 1, 0, last).astype(jnp.int32)
     return Bounds(row, fraction - carry)
 
 
-def _means(regions, integrals, bounds, length) -> jax.Array:
+def _means(regions, integral, bounds, length) -> jax.Array:
     """Weighted means of signals [T, ...] over the regions: [P, ...]."""
     total = sum(
-        _density(region) * _between(integral, row, fraction)
-        for region, integral, row, fraction in zip(
-            regions, integrals, *bounds, strict=True
-        )
+        _density(region) * _between(integral, region.signal, row, fraction)
+        for region, row, fraction in zip(regions, *bounds, strict=True)
     )
     return total / _rows(length, total)
 
 
-def _between(integral: Integral, row: jax.Array, fraction: jax.Array) -> jax.Array:
-    """The integral between two bounds, row and fraction [2, P]: [P, ...]."""
+def _between(integral, signal, row, fraction) -> jax.Array:
+    """The integral of one signal between bounds, [2, P] of rows and fractions."""
 
     def fine(row, fraction):
-        signal = _snippets(integral.signal, row)
-        ahead = _rows(1 - fraction, signal) * signal
-        remainder = _blocks(integral.remainder, row)
-        return remainder + (_snippets(integral.within, row) - ahead)
+        ahead = _snippets(integral.signal, signal, row)
+        ahead *= _rows(1 - fraction, ahead)
+        remainder = _blocks(integral.remainder, signal, row)
+        return remainder + (_snippets(integral.within, signal, row) - ahead)
 
-    coarse = _blocks(integral.coarse, row[1]) - _blocks(integral.coarse, row[0])
+    coarse = _blocks(integral.coarse, signal, row[1])
+    coarse -= _blocks(integral.coarse, signal, row[0])
     return coarse + (fine(row[1], fraction[1]) - fine(row[0], fraction[0]))
 
 
-def _start_slope(regions, integrals, bounds, length) -> jax.Array:
-    """The derivative of the weighted means as proposals shift: [P, ...]."""
-    slope = sum(
-        _density(region) * (_snippets(signal, row[1]) - _snippets(signal, row[0]))
-        for region, (_, _, _, signal), row in zip(
-            regions, integrals, bounds.row, strict=True
-        )
-    )
-    return slope / _rows(length, slope)
-
-
-def _length_slope(regions, integrals, bounds, length) -> jax.Array:
+def _end_slope(regions, integral, bounds, length, means) -> jax.Array:
     """The derivative of the weighted means as proposals grow at their ends: [P, ...]."""
     slope = sum(
-        _density(region) * place * _snippets(integral.signal, row)
-        for region, integral, rows in zip(regions, integrals, bounds.row, strict=True)
+        _density(region) * place * _snippets(integral.signal, region.signal, row)
+        for region, rows in zip(regions, bounds.row, strict=True)
         for place, row in zip((-region.start, region.end), rows, strict=True)
         if place
     )
-    slope -= _means(regions, integrals, bounds, length)
-    return slope / _rows(length, slope)
+    return (slope - means) / _rows(length, slope)
+
+
+def _start_slope(regions, integral, bounds, length, end_slope) -> jax.Array:
+    """The derivative as proposals shift, less that as their ends do: [P, ...]."""
+    slope = sum(
+        sign * _density(region) * _snippets(integral.signal, region.signal, row)
+        for region, rows in zip(regions, bounds.row, strict=True)
+        for sign, row in zip((-1, 1), rows, strict=True)
+    )
+    return slope / _rows(length, slope) - end_slope
 
 
 def _density(region: Region) -> float:
     return region.weight / (region.end - region.start)
 
 
-def _snippets(table: jax.Array, rows: jax.Array) -> jax.Array:
-    """[blocks, BLOCK, ...] at snippets [P]: [P, ...]."""
-    table = table.reshape(-1, *table.shape[2:])
+def _snippets(table: jax.Array, signal: int, rows: jax.Array) -> jax.Array:
+    """[blocks, BLOCK, K, ...] of one signal at snippets [P]: [P, ...]."""
+    table = table[:, :, signal].reshape(-1, *table.shape[3:])
     return table.at[rows].get(mode="promise_in_bounds")
 
 
-def _blocks(table: jax.Array, rows: jax.Array) -> jax.Array:
-    """[blocks, ...] at snippets [P]: [P, ...]."""
-    return table.at[jax.lax.div(rows, jnp.int32(BLOCK))].get(mode="promise_in_bounds")
+def _blocks(table: jax.Array, signal: int, rows: jax.Array) -> jax.Array:
+    """[blocks, K, ...] of one signal at snippets [P]: [P, ...]."""
+    blocks = jax.lax.div(rows, jnp.int32(BLOCK))
+    return table[:, signal].at[blocks].get(mode="promise_in_bounds")
 
 
 def _rows(values: jax.Array, like: jax.Array) -> jax.Array:
@@ -251,7 +254,8 @@ def apart(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
     On a CPU, look-ups are fast as long as they run row by row. Merged into a
     transposition that reads the result they would run column by column, and merged
     with the making of the tables they would make them anew for every proposal; either
-    is tens of times slower. A branch always taken costs nothing and keeps them apart.
+    is tens of times slower. A branch always taken keeps them apart. It costs a CPU
+    nothing, and an accelerator one short wait for the predicate.
     """
 
     def call(*operands: Any) -> jax.Array:
