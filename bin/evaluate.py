@@ -2,19 +2,26 @@
 
     python bin/evaluate.py predictions.json --ground-truth activity_net.v1-2.json \\
         --subset validation --tiou 0.5:0.05:0.95
-    python bin/evaluate.py predictions.json --ground-truth thumos14.json \\
-        --subset test --protocol thumos14 --tiou 0.1:0.1:0.7 --per-category
+    python bin/evaluate.py detections.txt --ground-truth thumos14.json --subset test \\
+        --protocol thumos14 --variant 210 --tiou 0.1:0.1:0.7 --per-category
+    python bin/evaluate.py mine.json theirs.json --ground-truth thumos14.json
 
-Both files follow ActivityNet's JSON schema. The exit status is 0, or 2 with the reason
-in one line where an input cannot be used.
+Detections follow ActivityNet's JSON schema, or are THUMOS14's text where the file ends in
+.txt; the ground truth follows ActivityNet's, or is a folder of THUMOS14's text files. Of
+two files of detections it is also said whether they differ by more than noise. The exit
+status is 0, or 2 with the reason in one line where an input cannot be used.
+docs/evaluation.md says what each option means.
 """
 
 import argparse
 import sys
+from typing import Any
 
-from cleannet_jax import errors, evaluate
-from cleannet_jax.data import annotations as annotations_lib
-from cleannet_jax.data import files
+from cleannet_jax import compare, errors, evaluate
+from cleannet_jax.data import files, variants
+
+# Resamples for two files, where --bootstrap says nothing.
+_SAMPLES = 1000
 
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
@@ -23,10 +30,10 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "predictions", metavar="PREDICTIONS", help="detections, a submission file"
+        "predictions", metavar="PREDICTIONS", nargs="+", help="one or two files"
     )
     parser.add_argument(
-        "--ground-truth", metavar="FILE", required=True, help="annotation file"
+        "--ground-truth", metavar="FILE", required=True, help="annotations"
     )
     parser.add_argument(
         "--subset",
@@ -34,12 +41,28 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
         help="the videos to evaluate (default: the one annotated subset that"
         " PREDICTIONS has videos of)",
     )
-    rules = "; ".join(f"{name}: {rule}" for name, rule in evaluate.PROTOCOLS.items())
     parser.add_argument(
         "--protocol",
         choices=evaluate.PROTOCOLS,
         default="activitynet",
-        help=f"{rules} (default: activitynet, for THUMOS14 too, as in the paper)",
+        help=f"{_choices(evaluate.PROTOCOLS)} (default: activitynet, for THUMOS14 too,"
+        " as in the paper)",
+    )
+    descriptions = {
+        name: variant.description for name, variant in variants.VARIANTS.items()
+    }
+    parser.add_argument(
+        "--variant",
+        choices=variants.VARIANTS,
+        default="official",
+        help=f"of THUMOS14's ground truth. {_choices(descriptions)} (default: official)",
+    )
+    parser.add_argument(
+        "--missing",
+        choices=evaluate.MISSING,
+        default="count-as-empty",
+        help="what becomes of annotated videos that PREDICTIONS has no entry for."
+        f" {_choices(evaluate.MISSING)} (default: count-as-empty)",
     )
     parser.add_argument(
         "--tiou",
@@ -49,41 +72,98 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
         " 0.5:0.05:0.95 (default: 0.1:0.1:0.9)",
     )
     parser.add_argument(
+        "--add-parents",
+        action="store_true",
+        help="take every detection of CliffDiving for one of Diving too, which"
+        " contains it",
+    )
+    parser.add_argument(
         "--per-category", action="store_true", help="print the AP of each category too"
     )
-    parser.add_argument("--json", metavar="OUT", help="write the report to a file too")
-    return parser.parse_args(arguments)
-
-
-def build_report(parsed: argparse.Namespace) -> evaluate.Report:
-    """The report on the files that were named."""
-    tious = evaluate.parse_tious(parsed.tiou)
-    source = parsed.predictions
-    annotations = annotations_lib.read_annotations(parsed.ground_truth)
-    predictions = annotations_lib.read_predictions(source)
-    return evaluate.evaluate(
-        predictions,
-        annotations,
-        subset=parsed.subset
-        or evaluate.find_subset(predictions, annotations, source=source),
-        tious=tious,
-        protocol=parsed.protocol,
-        source=source,
+    parser.add_argument(
+        "--recall",
+        action="store_true",
+        help="class-agnostic average recall (AR@AN) too",
     )
+    parser.add_argument(
+        "--bootstrap",
+        metavar="N",
+        type=int,
+        help="95%% confidence intervals from N resamples of the videos (default: 0,"
+        f" or {_SAMPLES} to compare two files)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the resamples")
+    parser.add_argument("--json", metavar="OUT", help="write the report to a file too")
+    parsed = parser.parse_args(arguments)
+    if len(parsed.predictions) > 2:
+        parser.error(
+            f"expected one or two PREDICTIONS, found {len(parsed.predictions)}"
+        )
+    if (parsed.bootstrap or 0) < 0 or parsed.seed < 0:
+        parser.error("--bootstrap and --seed: expected 0 or more")
+    return parsed
+
+
+def _choices(meanings: dict[str, str]) -> str:
+    return "; ".join(f"{name}: {meaning}" for name, meaning in meanings.items())
+
+
+def build_reports(parsed: argparse.Namespace) -> list[evaluate.Report]:
+    """A report on each of the files that were named."""
+    tious = evaluate.parse_tious(parsed.tiou)
+    annotations = evaluate.read_annotations(parsed.ground_truth)
+    reports = []
+    for source in parsed.predictions:
+        predictions = evaluate.read_predictions(source)
+        if parsed.add_parents:
+            predictions = variants.with_parents(predictions)
+        subset = parsed.subset or evaluate.find_subset(
+            predictions, annotations, source=source
+        )
+        report = evaluate.evaluate(
+            predictions,
+            annotations,
+            subset=subset,
+            tious=tious,
+            protocol=parsed.protocol,
+            variant=parsed.variant,
+            missing=parsed.missing,
+            recall=parsed.recall,
+            samples=parsed.bootstrap or 0,
+            seed=parsed.seed,
+            source=source,
+        )
+        reports.append(report)
+    return reports
+
+
+def build_result(parsed: argparse.Namespace) -> tuple[str, dict[str, Any]]:
+    """What to print, and the same for a JSON file."""
+    reports = build_reports(parsed)
+    texts = [
+        evaluate.as_text(report, per_category=parsed.per_category) for report in reports
+    ]
+    if len(reports) == 1:
+        return texts[0], evaluate.as_dict(reports[0])
+    comparison = compare.compare(
+        *reports, samples=parsed.bootstrap or _SAMPLES, seed=parsed.seed
+    )
+    texts.append(compare.as_text(comparison))
+    return "\n\n".join(texts), compare.as_dict(comparison)
 
 
 def main(arguments: list[str]) -> int:
     """Runs the program; returns its exit code."""
     parsed = parse_arguments(arguments)
     try:
-        report = build_report(parsed)
+        text, content = build_result(parsed)
     except errors.InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(evaluate.as_text(report, per_category=parsed.per_category))
+    print(text)
     if parsed.json:
         try:
-            files.write_json(parsed.json, evaluate.as_dict(report))
+            files.write_json(parsed.json, content)
         except OSError as error:
             print(f"error: {parsed.json}: {error.strerror}", file=sys.stderr)
             return 2

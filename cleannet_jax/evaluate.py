@@ -1,22 +1,25 @@
 """Evaluation of predictions against annotations, under a named protocol.
 
-A report always says what was compared: the protocol, the two files, the subset, how
-many videos and instances were there to be found, and how many of the videos have
-detections at all. A video without detections stays in: its instances are misses.
-Detections in videos that the subset does not list stay in too, as false positives.
-Average precision is in [0, 1] in arrays and in percent in what is printed or written.
+A report always says what was compared: the protocol, the two files, the subset and the
+variant of the ground truth, how many videos and instances were there to be found, and
+which of the videos have no detections. By default a video without detections stays in:
+its instances are misses. Detections in videos that the subset does not list stay in
+too, as false positives. Average precision and recall are in [0, 1] in arrays and in
+percent in what is printed or written.
 """
 
 import dataclasses
-import difflib
-from collections.abc import Callable, Collection, Sequence
-from typing import Any
+import os
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from cleannet_jax import errors
+from cleannet_jax.data import agreement, variants
 from cleannet_jax.data import annotations as annotations_lib
-from cleannet_jax.metrics import average_precision
+from cleannet_jax.data.formats import thumos
+from cleannet_jax.metrics import average_precision, average_recall, bootstrap
 
 # What each protocol does, in the words of a report.
 PROTOCOLS = {
@@ -24,16 +27,50 @@ PROTOCOLS = {
     "thumos14": "ground truth first, overlap > t, uninterpolated, Ambiguous excused",
 }
 
+# What becomes of annotated videos that the predictions do not name.
+MISSING = {
+    "count-as-empty": "their instances are misses",
+    "skip": "they are left out of the ground truth",
+    "fail": "there must be none",
+}
+
 THUMOS14_TIOUS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
-# As ActivityNet's kit has them: its 0.9 is the double below 0.9.
-ACTIVITYNET_TIOUS = tuple(np.linspace(0.5, 0.95, 10).tolist())
+ACTIVITYNET_TIOUS = average_recall.TIOUS
+
+# Of the resamples, how many a confidence interval holds.
+LEVEL = 0.95
 
 # The ranges that papers average over: first, last, how many.
-_RANGES = ((0.1, 0.5, 5), (0.1, 0.7, 7), (0.3, 0.7, 5), (0.5, 0.95, 10))
+_RANGES = (
+    (0.1, 0.5, 5),
+    (0.1, 0.7, 7),
+    (0.1, 0.9, 9),
+    (0.3, 0.7, 5),
+    (0.5, 0.95, 10),
+)
+
+# The average numbers of proposals that papers report the recall at.
+_NUMBERS = (1, 5, 10, 50, 100)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+class Confidence(NamedTuple):
+    """Confidence intervals of the mAP over resamples of the videos.
+
+    Attributes:
+      samples: number of resamples.
+      seed: of the draw.
+      low: [K + 1] lower ends, at each threshold and for the mean over them.
+      high: [K + 1] upper ends.
+    """
+
+    samples: int
+    seed: int
+    low: np.ndarray
+    high: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class Report:
     """What was evaluated, and the result.
 
@@ -42,28 +79,42 @@ class Report:
       predictions: where the detections come from, usually a path.
       ground_truth: path of the annotation file.
       subset: the part of it that was evaluated.
-      num_videos: videos that the subset lists.
+      variant: what is left out of it, a key of `variants.VARIANTS`.
+      missing: what became of `unnamed`, a key of `MISSING`.
+      num_videos: videos that were evaluated.
       num_annotated: those of them with at least one instance.
       num_covered: those of the annotated with at least one detection.
       num_instances: annotated segments with a category.
       num_ambiguous: annotated segments without one.
       num_detections: rows of the predictions, strays included.
+      unnamed: annotated videos that the predictions do not name, sorted.
+      uncovered: evaluated annotated videos without a detection, sorted.
       warnings: what a reader of the numbers should know, a line each.
       result: average precision by threshold and category, in [0, 1].
+      ranking: the matched detections that it was computed from.
+      recall: class-agnostic recall, where it was asked for.
+      confidence: of the mAP, where it was asked for.
     """
 
     protocol: str
     predictions: str
     ground_truth: str
     subset: str
+    variant: str
+    missing: str
     num_videos: int
     num_annotated: int
     num_covered: int
     num_instances: int
     num_ambiguous: int
     num_detections: int
+    unnamed: tuple[str, ...]
+    uncovered: tuple[str, ...]
     warnings: tuple[str, ...]
     result: average_precision.AveragePrecision
+    ranking: average_precision.Ranking
+    recall: average_recall.AverageRecall | None
+    confidence: Confidence | None
 
 
 def evaluate(
@@ -73,6 +124,11 @@ def evaluate(
     subset: str,
     tious: Sequence[float],
     protocol: str = "activitynet",
+    variant: str = "official",
+    missing: str = "count-as-empty",
+    recall: bool = False,
+    samples: int = 0,
+    seed: int = 0,
     source: str = "predictions",
 ) -> Report:
     """Returns the average precision of predictions on one subset (R17).
@@ -83,49 +139,81 @@ def evaluate(
       subset: the videos to evaluate.
       tious: [K] thresholds in (0, 1], such as `THUMOS14_TIOUS`.
       protocol: a key of `PROTOCOLS`.
+      variant: what is left out of THUMOS14's ground truth, and of the predictions
+        where it is a whole video.
+      missing: a key of `MISSING`.
+      recall: whether to compute the class-agnostic recall too.
+      samples: resamples of the videos for confidence intervals; 0 for none.
+      seed: of the resamples.
       source: what messages call the predictions, usually their path.
 
     Raises:
-      InputError: the subset is unknown or has no instance, a detection's label is
-        nowhere in the annotations, or no predicted video is in the subset.
-      ValueError: the protocol or a threshold is not one.
+      InputError: the subset or the variant is unknown, there is no instance, a
+        detection's label is nowhere in the annotations, no predicted video is in the
+        subset, or a video is missing that must not.
+      ValueError: the protocol, the policy or a threshold is not one.
     """
-    if protocol not in PROTOCOLS:
-        raise ValueError(
-            f"expected a protocol of {list(PROTOCOLS)}, found {protocol!r}"
-        )
-    truths = annotations_lib.ground_truth(annotations, subset=subset)
-    ambiguous = annotations_lib.ambiguous(annotations, subset=subset)
-    if not truths.label.size:
-        raise errors.InputError(
-            f"{annotations.path}: subset {subset!r} has no annotated instance, so there"
-            " is nothing to evaluate against"
-        )
-    _check_labels(predictions, annotations, source)
-    _check_videos(predictions, annotations.videos, annotations.path, source)
-    place = f"subset {subset!r} of {annotations.path}"
-    _check_videos(predictions, truths.videos, place, source)
+    _check_choice("a protocol", protocol, PROTOCOLS)
+    _check_choice("a policy for missing videos", missing, MISSING)
+    agreement.check_labels(predictions, annotations, source)
+    agreement.check_videos(predictions, annotations.videos, annotations.path, source)
+    annotations = variants.apply_variant(annotations, variant)
+    left_out = variants.VARIANTS[variant].videos
+    predictions = average_precision.without_videos(predictions, left_out)
+    truths, ambiguous, unnamed = _select(
+        annotations, subset, predictions, missing, source
+    )
     if protocol == "activitynet":
-        result = average_precision.activitynet(predictions, truths, tious=tious)
+        ranking = average_precision.rank_activitynet(predictions, truths, tious=tious)
     else:
-        result = average_precision.thumos14(
+        ranking = average_precision.rank_thumos14(
             predictions, truths, tious=tious, ambiguous=ambiguous
         )
-    annotated = _videos_with_rows(truths)
+    annotated = agreement.videos_with_rows(truths)
+    uncovered = annotated - agreement.videos_with_rows(predictions)
     return Report(
         protocol=protocol,
         predictions=source,
         ground_truth=annotations.path,
         subset=subset,
+        variant=variant,
+        missing=missing,
         num_videos=len(truths.videos),
         num_annotated=len(annotated),
-        num_covered=len(annotated & _videos_with_rows(predictions)),
+        num_covered=len(annotated) - len(uncovered),
         num_instances=truths.label.size,
         num_ambiguous=ambiguous.label.size,
         num_detections=predictions.label.size,
-        warnings=tuple(_warnings(predictions, truths)),
-        result=result,
+        unnamed=tuple(unnamed),
+        uncovered=tuple(sorted(uncovered)),
+        warnings=tuple(_warnings(predictions, truths, variant, subset)),
+        result=average_precision.average(ranking),
+        ranking=ranking,
+        recall=average_recall.average_recall(predictions, truths) if recall else None,
+        confidence=_confidence(ranking, samples, seed) if samples else None,
     )
+
+
+def read_predictions(path: str | os.PathLike) -> average_precision.Instances:
+    """Returns the detections of a file, [M]: THUMOS14's text where it ends in .txt.
+
+    Raises:
+      InputError: the file is not of its format; the message names the first place.
+    """
+    if os.fspath(path).endswith(".txt"):
+        return thumos.read_detections(path)
+    return annotations_lib.read_predictions(path)
+
+
+def read_annotations(path: str | os.PathLike) -> annotations_lib.Annotations:
+    """Returns the content of an annotation file, or of a folder of THUMOS14's.
+
+    Raises:
+      InputError: a file is not of its format; the message names the first place.
+    """
+    if os.path.isdir(path):
+        return thumos.read_annotations(path)
+    return annotations_lib.read_annotations(path)
 
 
 def find_subset(
@@ -147,7 +235,7 @@ def find_subset(
       InputError: there is no such subset or a choice of them, which the message
         lists, or no predicted video is in the file.
     """
-    _check_videos(predictions, annotations.videos, annotations.path, source)
+    agreement.check_videos(predictions, annotations.videos, annotations.path, source)
     videos = annotations.videos.values()
     annotated = {video.subset for video in videos if video.labels}
     choices = annotated & {
@@ -159,8 +247,8 @@ def find_subset(
     if len(choices) != 1:
         raise errors.InputError(
             f"{annotations.path}: name the subset to evaluate: those with instances are"
-            f" {_listed(annotated)}, and of these {source} has videos of"
-            f" {_listed(choices)}"
+            f" {agreement.listed(annotated)}, and of these {source} has videos of"
+            f" {agreement.listed(choices)}"
         )
     return choices.pop()
 
@@ -193,18 +281,21 @@ def parse_tious(text: str) -> tuple[float, ...]:
 
 
 def as_dict(report: Report) -> dict[str, Any]:
-    """Returns the report as JSON can hold it, average precision in percent.
+    """Returns the report as JSON can hold it, rates in percent.
 
     The average precision of a category without ground truth is None.
     """
     result = report.result
+    columns = zip(result.labels, result.positives.tolist(), result.ap.T, strict=True)
+    whole = ("result", "ranking", "recall", "confidence")
     facts = {
         field.name: getattr(report, field.name)
         for field in dataclasses.fields(report)
-        if field.name != "result"
+        if field.name not in whole
     }
-    columns = zip(result.labels, result.positives.tolist(), result.ap.T, strict=True)
     return facts | {
+        "unnamed": list(report.unnamed),
+        "uncovered": list(report.uncovered),
         "warnings": list(report.warnings),
         "unit": "percent",
         "tious": result.tious.tolist(),
@@ -215,38 +306,142 @@ def as_dict(report: Report) -> dict[str, Any]:
             label: {"instances": count, "ap": (100 * ap).tolist() if count else None}
             for label, count, ap in columns
         },
+        "confidence": _confidence_dict(report.confidence),
+        "recall": _recall_dict(report.recall),
     }
 
 
 def as_text(report: Report, *, per_category: bool = False) -> str:
-    """Returns the report as lines for a person, average precision in percent.
+    """Returns the report as lines for a person, rates in percent.
 
     Args:
       report: what `evaluate` returned.
       per_category: whether each category has its own line in the table.
     """
+    names = [report.ground_truth, report.predictions]
+    ground_truth, predictions = map(agreement.printable, names)
     lines = [
         f"protocol      {report.protocol}: {PROTOCOLS[report.protocol]}",
-        f"ground truth  {report.ground_truth}, {_counts(report)}",
-        f"predictions   {report.predictions}, {_coverage(report)}",
+        f"ground truth  {ground_truth}, {_counts(report)}",
+        f"predictions   {predictions}, {_coverage(report)}",
+        *_left_out(report),
         *(f"warning       {warning}" for warning in report.warnings),
         "",
-        *_table(report.result, per_category=per_category),
+        *_table(report, per_category=per_category),
         *(
             f"mAP, mean over tIoU {name:<10}{mean:7.2f}"
             for name, mean in _averages(report.result)
         ),
     ]
+    if report.confidence:
+        lines.append(
+            f"{LEVEL:.0%} intervals over {report.confidence.samples} resamples of the"
+            f" annotated videos, seed {report.confidence.seed}"
+        )
+    if report.recall:
+        recall = _recall_dict(report.recall)
+        points = "  ".join(
+            f"{name} {value:.2f}" for name, value in recall["ar"].items()
+        )
+        lines.append(f"recall of any category, tIoU 0.5:0.95: {points}")
+        lines.append(f"area under AR@AN, 1 to 100 proposals: {recall['auc']:.2f}")
     return "\n".join(lines)
+
+
+def with_mean(values: np.ndarray) -> np.ndarray:
+    """Returns values at each threshold and then their mean: [..., K] to [..., K + 1]."""
+    return np.concatenate([values, values.mean(axis=-1, keepdims=True)], axis=-1)
+
+
+def _check_choice(what: str, value: str, choices: Collection[str]) -> None:
+    """Raises unless the value is one of the choices."""
+    if value not in choices:
+        raise ValueError(f"expected {what} of {list(choices)}, found {value!r}")
+
+
+def _select(
+    annotations: annotations_lib.Annotations,
+    subset: str,
+    predictions: average_precision.Instances,
+    missing: str,
+    source: str,
+) -> tuple[average_precision.Instances, average_precision.Instances, list[str]]:
+    """Instances and ambiguous segments to evaluate on, and the unnamed videos."""
+    truths = annotations_lib.ground_truth(annotations, subset=subset)
+    ambiguous = annotations_lib.ambiguous(annotations, subset=subset)
+    place = f"subset {subset!r} of {annotations.path}"
+    if not truths.label.size:
+        raise errors.InputError(
+            f"{annotations.path}: subset {subset!r} has no annotated instance, so there"
+            " is nothing to evaluate against"
+        )
+    agreement.check_videos(predictions, truths.videos, place, source)
+    annotated = agreement.videos_with_rows(truths)
+    unnamed = sorted(annotated.difference(predictions.videos))
+    if missing == "fail" and unnamed:
+        raise errors.InputError(
+            f"{source}: has no entry for {len(unnamed)} of the {len(annotated)}"
+            f" annotated videos in {place}: {agreement.listed(unnamed)}"
+        )
+    if missing == "skip" and len(unnamed) == len(annotated):
+        raise errors.InputError(
+            f"{source}: has no entry for any annotated video in {place}, so that none"
+            " is left"
+        )
+    if missing == "skip":
+        truths = average_precision.without_videos(truths, unnamed)
+        ambiguous = average_precision.without_videos(ambiguous, unnamed)
+    return truths, ambiguous, unnamed
+
+
+def _confidence(
+    ranking: average_precision.Ranking, samples: int, seed: int
+) -> Confidence:
+    """The intervals of the mAP over resamples of the videos."""
+    num_videos = np.unique(ranking.truth_video).size
+    draws = bootstrap.draw_videos(num_videos, samples=samples, seed=seed)
+    values = with_mean(bootstrap.mean_average_precision(ranking, draws))
+    return Confidence(samples, seed, *bootstrap.interval(values, level=LEVEL))
+
+
+def _confidence_dict(confidence: Confidence | None) -> dict[str, Any] | None:
+    """The intervals in percent; the last of each list is that of the mean."""
+    if confidence is None:
+        return None
+    return {
+        "level": LEVEL,
+        "samples": confidence.samples,
+        "seed": confidence.seed,
+        "low": (100 * confidence.low).tolist(),
+        "high": (100 * confidence.high).tolist(),
+    }
+
+
+def _recall_dict(recall: average_recall.AverageRecall | None) -> dict[str, Any] | None:
+    """The average recall in percent: at the usual numbers, its area and its curve."""
+    if recall is None:
+        return None
+    mean = (100 * recall.mean).tolist()
+    return {
+        "tious": recall.tious.tolist(),
+        "ar": {f"AR@{number}": mean[number - 1] for number in _NUMBERS},
+        "auc": 100 * recall.auc,
+        "numbers": recall.numbers.tolist(),
+        "curve": mean,
+    }
 
 
 def _counts(report: Report) -> str:
     """What there was to find."""
+    variant = variants.VARIANTS[report.variant].description
+    named = report.variant == "official"
     return (
-        f"subset {report.subset!r}: {report.num_videos} videos, {report.num_annotated}"
+        f"subset {report.subset!r}{'' if named else f', variant {report.variant}'}:"
+        f" {report.num_videos} videos, {report.num_annotated}"
         f" of them annotated, with {report.num_instances} instances of"
         f" {np.count_nonzero(report.result.positives)} categories and"
         f" {report.num_ambiguous} ambiguous segments"
+        f"{'' if named else f'; {variant}'}"
     )
 
 
@@ -255,101 +450,47 @@ def _coverage(report: Report) -> str:
     return (
         f"{report.num_detections} detections: {report.num_covered} of"
         f" {report.num_annotated} annotated videos have detections,"
-        f" {report.num_annotated - report.num_covered} have none"
+        f" {len(report.uncovered)} have none"
     )
 
 
-def _check_labels(
-    predictions: average_precision.Instances,
-    annotations: annotations_lib.Annotations,
-    source: str,
-) -> None:
-    """Raises if a detection has a label that the annotations use nowhere."""
-    videos = annotations.videos.values()
-    known = sorted({label for video in videos for label in video.labels})
-    unknown = [label not in known for label in predictions.labels]
-    rows = np.flatnonzero(np.array(unknown, bool)[predictions.label])
-    if rows.size:
-        label = predictions.labels[predictions.label[rows[0]]]
-        video = predictions.video[rows[0]]
-        row = np.count_nonzero(predictions.video[: rows[0]] == video)
-        nearest = difflib.get_close_matches(label, known, n=1, cutoff=0.0)[0]
-        raise errors.InputError(
-            f"{source}: results[{predictions.videos[video]!r}][{row}]: label {label!r}"
-            f" is no category of {annotations.path}; the nearest is {nearest!r}"
+def _left_out(report: Report) -> list[str]:
+    """The videos that the predictions say nothing of, a line for each reason."""
+    lines = []
+    if report.uncovered:
+        lines.append(f"nothing in    {agreement.listed(report.uncovered)}")
+    if report.unnamed:
+        lines.append(
+            f"no entry for  {agreement.listed(report.unnamed)}; {report.missing}:"
+            f" {MISSING[report.missing]}"
         )
-
-
-def _check_videos(
-    predictions: average_precision.Instances,
-    known: Collection[str],
-    place: str,
-    source: str,
-) -> None:
-    """Raises if there are predicted videos, and none of them is known."""
-    names = predictions.videos
-    if names and set(names).isdisjoint(known):
-        raise errors.InputError(
-            f"{source}: none of its video ids ({_listed(names)}) is in {place}"
-            f" ({_listed(known)}){_respelling(names, known)}"
-        )
-
-
-def _respelling(names: Collection[str], known: Collection[str]) -> str:
-    """What would make unknown ids known, as the end of a sentence; empty if nothing."""
-    spellings: dict[str, Callable[[str], str]] = {
-        "without the prefix 'v_'": lambda name: name.removeprefix("v_"),
-        "with the prefix 'v_'": lambda name: f"v_{name}",
-        "without the file ending": lambda name: name.rpartition(".")[0],
-    }
-    known = set(known)
-    for how, spell in spellings.items():
-        count = sum(spell(name) in known for name in names)
-        if count:
-            return f"; {how}, {count} of them would be"
-    return ""
+    return lines
 
 
 def _warnings(
-    predictions: average_precision.Instances, truths: average_precision.Instances
+    predictions: average_precision.Instances,
+    truths: average_precision.Instances,
+    variant: str,
+    subset: str,
 ) -> list[str]:
     """What a reader of the numbers should know, a line each."""
-    warnings = []
-    if not predictions.label.size:
-        warnings.append("there is no detection")
-    strays, count = _foreign(predictions.videos, predictions.video, truths.videos)
-    if count:
+    warnings = [] if predictions.label.size else ["there is no detection"]
+    warnings += agreement.disagreements(predictions, truths)
+    lacking = variants.videos_without_parent(predictions)
+    if lacking and variants.PARENTS.keys() <= set(truths.labels):
         warnings.append(
-            "detections in videos that the subset does not list, counted as false"
-            f" positives: {count}, in {_listed(strays)}"
-            f"{_respelling(strays, truths.videos)}"
+            "videos with detections of CliffDiving and none of Diving, which contains"
+            f" it, so that instances of Diving are missed: {len(lacking)},"
+            f" {agreement.listed(lacking)}"
         )
-    unused, count = _foreign(predictions.labels, predictions.label, truths.labels)
-    if count:
+    found = (len(agreement.videos_with_rows(truths)), truths.label.size)
+    expected = variants.VARIANTS[variant].counts.get(subset, found)
+    if found != expected:
         warnings.append(
-            "detections of categories without an instance in the subset, which change"
-            f" nothing: {count}, of {_listed(unused)}"
+            f"variant {variant} has {expected[0]} annotated videos and {expected[1]}"
+            f" instances of the official annotations; here are {found[0]} and {found[1]}"
         )
     return warnings
-
-
-def _foreign(
-    names: Sequence[str], index: np.ndarray, known: Collection[str]
-) -> tuple[list[str], int]:
-    """The names in use that are not known, and how many rows use them."""
-    used, counts = np.unique(index, return_counts=True)
-    known = set(known)
-    foreign = [
-        (names[position], int(count))
-        for position, count in zip(used, counts, strict=True)
-        if names[position] not in known
-    ]
-    return [name for name, _ in foreign], sum(count for _, count in foreign)
-
-
-def _videos_with_rows(table: average_precision.Instances) -> set[str]:
-    """The names of the videos that have at least one segment."""
-    return {table.videos[position] for position in np.unique(table.video)}
 
 
 def _grid(first: float, step: float, last: float) -> tuple[float, ...]:
@@ -375,16 +516,22 @@ def _averages(result: average_precision.AveragePrecision) -> list[tuple[str, flo
     return averages
 
 
-def _table(
-    result: average_precision.AveragePrecision, *, per_category: bool
-) -> list[str]:
+def _table(report: Report, *, per_category: bool) -> list[str]:
     """The lines of the table: thresholds across, categories down, then the mAP."""
+    result = report.result
     heads = [f"{tiou:.2f}" for tiou in result.tious] + ["mean"]
     rows = [("AP (%) at tIoU", "instances", heads)]
     if per_category:
         columns = zip(result.labels, result.positives, result.ap.T, strict=True)
-        rows += [(_printable(label), str(n), _percents(ap)) for label, n, ap in columns]
-    rows.append(("mAP", str(result.positives.sum()), _percents(result.mean)))
+        rows += [
+            (agreement.printable(label), str(count), _percents(with_mean(ap)))
+            for label, count, ap in columns
+        ]
+    means = _percents(with_mean(result.mean))
+    rows.append(("mAP", str(result.positives.sum()), means))
+    if report.confidence:
+        rows.append(("  from", "", _percents(report.confidence.low)))
+        rows.append(("  to", "", _percents(report.confidence.high)))
     width = max(len(name) for name, _, _ in rows)
     return [
         f"{name:<{width}}{count:>11}" + "".join(f"{cell:>8}" for cell in cells)
@@ -392,18 +539,6 @@ def _table(
     ]
 
 
-def _percents(ap: np.ndarray) -> list[str]:
-    """Average precisions and their mean as cells of a table; a dash for NaN."""
-    values = [*ap, ap.mean()]
+def _percents(values: np.ndarray) -> list[str]:
+    """Rates as cells of a table; a dash for NaN."""
     return ["-" if np.isnan(value) else f"{100 * value:.2f}" for value in values]
-
-
-def _printable(label: str) -> str:
-    """The label, escaped if a terminal would take it for more than text."""
-    return label if label.isprintable() else repr(label)
-
-
-def _listed(names: Collection[str]) -> str:
-    """The first three names, and how many more there are."""
-    shown = ", ".join(map(repr, sorted(names)[:3])) or "none"
-    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"

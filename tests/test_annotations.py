@@ -2,12 +2,14 @@
 
 import json
 import pathlib
+import tracemalloc
 
 import numpy as np
 import pytest
 
 from cleannet_jax import errors
 from cleannet_jax.data import annotations as annotations_lib
+from cleannet_jax.data import files
 from cleannet_jax.metrics import average_precision
 
 SHARED = pathlib.Path(__file__).parents[2] / "shared"
@@ -307,6 +309,47 @@ def test_mistakes_in_predictions_are_named(tmp_path, content, message):
         annotations_lib.read_predictions(path)
     assert str(caught.value).startswith(f"{path}: ")
     assert message in str(caught.value)
+
+
+def test_byte_order_mark_and_line_ends_change_nothing(tmp_path):
+    plain = write(tmp_path / "p.json", {"results": RESULTS})
+    text = json.dumps({"results": RESULTS}, indent=1).replace("\n", "\r\n")
+    (tmp_path / "q.json").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    one, other = map(annotations_lib.read_predictions, (plain, tmp_path / "q.json"))
+    for column, again in zip(one, other, strict=True):
+        np.testing.assert_array_equal(column, again)
+
+
+def test_large_file_takes_no_more_memory_than_about_its_size(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_CHUNK", 1 << 14)
+    rows = [
+        {"label": f"category {row % 7}", "score": row / 7, "segment": [row / 3, row]}
+        for row in range(50)
+    ]
+    content = {"results": {f"video{index}": rows for index in range(400)}}
+    path = write(tmp_path / "p.json", content)
+    tracemalloc.start()
+    predictions = annotations_lib.read_predictions(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert predictions.scores.size == 20_000
+    # The arrays alone are 40 bytes a row, of which the file has about 90.
+    assert peak < 1.5 * path.stat().st_size
+
+
+@pytest.mark.parametrize(
+    ("score", "message"),
+    [
+        ("9" * 5000, "p.json: Exceeds the limit (4300 digits) for integer string con"),
+        ("[" * 200_000, "p.json: JSON that is nested too deeply"),
+    ],
+)
+def test_numbers_and_depths_that_python_refuses(tmp_path, score, message):
+    path = tmp_path / "p.json"
+    path.write_text('{"results": {"a": [{"score": ' + score + "}]}}")
+    with pytest.raises(errors.InputError) as caught:
+        annotations_lib.read_predictions(path)
+    assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_hostile_names_stay_on_one_line(tmp_path):

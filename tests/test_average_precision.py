@@ -292,6 +292,46 @@ def test_invariances(protocol):
         )
 
 
+def test_videos_are_taken_out_with_their_rows():
+    detections = table(
+        [("a", "Dive", 0, 1, 0.1), ("b", "Dive", 2, 3, 0.2), ("c", "Throw", 4, 5, 0.3)],
+        videos=["a", "b", "empty", "c"],
+    )
+    found = average_precision.without_videos(detections, ["b", "unknown"])
+    assert (found.videos, found.labels) == (("a", "empty", "c"), ("Dive", "Throw"))
+    assert (found.video.tolist(), found.label.tolist()) == ([0, 2], [0, 1])
+    assert found.segments.tolist() == [[0, 1], [4, 5]]
+    assert found.scores.tolist() == [0.1, 0.3]
+    truths = average_precision.without_videos(table([("a", "Dive", 0, 1)]), ["a"])
+    assert (truths.videos, truths.video.size, truths.scores) == ((), 0, None)
+
+
+def test_ranking_tells_what_was_matched():
+    truths = table([("a", "Dive", 0, 4), ("b", "Throw", 0, 4)])
+    detections = table(
+        [
+            ("a", "Dive", 0, 3, 0.2),
+            ("a", "Dive", 8, 9, 0.9),
+            ("b", "Throw", 0, 4, 0.1),
+            ("b", "Throw", 8, 9, 0.5),
+        ]
+    )
+    ambiguous = table([("b", "?", 8, 12)])
+    found = average_precision.rank_thumos14(
+        detections, truths, tious=(0.5, 0.8), ambiguous=ambiguous
+    )
+    assert found.label.tolist() == [0, 0, 1, 1]
+    assert found.hit.tolist() == [
+        [False, True, False, True],
+        [False, False, False, True],
+    ]
+    assert found.counted.tolist() == [[True, True, False, True]] * 2
+    assert (found.positives.tolist(), found.rows(1)) == ([1, 1], slice(2, 4))
+    np.testing.assert_array_equal(
+        average_precision.average(found).ap, [[1 / 2, 1], [0, 1]]
+    )
+
+
 @each_protocol
 def test_inputs_are_left_alone(protocol):
     rng = np.random.default_rng(1)

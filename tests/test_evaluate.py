@@ -115,6 +115,105 @@ def test_videos_without_detections_are_counted_and_missed(report):
     )
 
 
+def test_missing_videos_by_policy(report):
+    # b has an instance of Dive and no entry; a has an empty one.
+    results = {"a": []}
+    found = report(results)
+    assert (found.missing, found.unnamed, found.uncovered) == (
+        "count-as-empty",
+        ("b",),
+        ("a", "b"),
+    )
+    assert found.num_instances == 3
+    found = report(results, missing="skip")
+    assert (found.num_videos, found.num_annotated, found.num_instances) == (2, 1, 2)
+    assert (found.unnamed, found.uncovered, found.num_ambiguous) == (("b",), ("a",), 0)
+    lines = evaluate.as_text(found).splitlines()
+    assert lines[3:5] == [
+        "nothing in    'a'",
+        "no entry for  'b'; skip: they are left out of the ground truth",
+    ]
+    assert evaluate.as_dict(found)["unnamed"] == ["b"]
+    assert report(RESULTS, missing="fail").unnamed == ()
+
+
+def test_missing_videos_that_must_not_be(report):
+    with pytest.raises(errors.InputError) as caught:
+        report({"a": []}, missing="fail", source="p.json")
+    assert str(caught.value).startswith(
+        "p.json: has no entry for 1 of the 2 annotated videos in subset 'test' of "
+    )
+    assert str(caught.value).endswith("gt.json: 'b'")
+    for results in ({}, {"c": [row()]}):
+        with pytest.raises(errors.InputError, match="no entry for any annotated video"):
+            report(results, missing="skip")
+    with pytest.raises(ValueError, match="expected a policy for missing .* 'drop'"):
+        report(RESULTS, missing="drop")
+
+
+def test_confidence_intervals_are_asked_for(report):
+    assert report(RESULTS).confidence is None
+    found = report(RESULTS, samples=200, seed=3)
+    again = report(RESULTS, samples=200, seed=3)
+    np.testing.assert_array_equal(found.confidence.low, again.confidence.low)
+    # Of resamples of a and b: a has 1/2 or 1 for Dive and 1 for Throw; b alone has 0.
+    mean = found.result.mean
+    assert (found.confidence.low[:2] <= mean).all()
+    assert (mean <= found.confidence.high[:2]).all()
+    assert (found.confidence.low[0], found.confidence.high[0]) == (0, 1)
+    lines = [line.split() for line in evaluate.as_text(found).splitlines()]
+    assert ["to", "100.00", "50.00", "75.00"] in lines
+    content = evaluate.as_dict(found)["confidence"]
+    assert (content["level"], content["samples"], content["seed"]) == (0.95, 200, 3)
+    assert len(content["high"]) == 3
+
+
+def test_recall_is_asked_for(report):
+    assert report(RESULTS).recall is None
+    found = report(RESULTS, recall=True)
+    content = json.loads(json.dumps(evaluate.as_dict(found)))["recall"]
+    # Of three instances: Throw at every threshold, the Dive of a at 0.5, 0.55 and 0.6.
+    assert content["ar"]["AR@100"] == pytest.approx(100 * (1 + 3 / 10) / 3)
+    assert "AR@100 43.33" in evaluate.as_text(found)
+
+
+def test_variant_is_named_and_checked(write):
+    names = ["video_test_0000270", "video_test_0000004"]
+    database = {name: {"subset": "test", "annotations": [DIVE]} for name in names}
+    results = {name: [row()] for name in names}
+    found = evaluate.evaluate(
+        annotations_lib.read_predictions(write("p.json", {"results": results})),
+        annotations_lib.read_annotations(write("gt.json", {"database": database})),
+        subset="test",
+        tious=(0.5,),
+        variant="211",
+    )
+    assert (found.num_videos, found.num_detections, found.variant) == (1, 1, "211")
+    (warning,) = found.warnings
+    assert warning == (
+        "variant 211 has 211 annotated videos and 3329 instances of the official"
+        " annotations; here are 1 and 1"
+    )
+    assert "'test', variant 211: 1 videos" in evaluate.as_text(found)
+
+
+def test_cliff_diving_without_diving_warns(write):
+    both = [DIVE | {"label": name} for name in ("CliffDiving", "Diving")]
+    database = {"a": {"subset": "test", "annotations": both}}
+    results = {"a": [row(label="CliffDiving")]}
+    found = evaluate.evaluate(
+        annotations_lib.read_predictions(write("p.json", {"results": results})),
+        annotations_lib.read_annotations(write("gt.json", {"database": database})),
+        subset="test",
+        tious=(0.5,),
+    )
+    (warning,) = found.warnings
+    assert warning.startswith(
+        "videos with detections of CliffDiving and none of Diving"
+    )
+    assert warning.endswith("missed: 1, 'a'")
+
+
 def test_no_detections_score_zero_with_a_warning(report):
     found = report({})
     assert found.result.mean.tolist() == [0, 0]
@@ -263,7 +362,7 @@ def test_dict_is_in_percent_and_json(report):
     assert content["categories"]["Throw"]["instances"] == 1
     np.testing.assert_allclose(content["categories"]["Throw"]["ap"], [100] * 9)
     averages = content["averages"]
-    assert list(averages) == ["0.1:0.5", "0.1:0.7", "0.3:0.7"]
+    assert list(averages) == ["0.1:0.5", "0.1:0.7", "0.1:0.9", "0.3:0.7"]
     assert averages["0.1:0.7"] == pytest.approx((6 * 62.5 + 50) / 7)
 
 
@@ -282,6 +381,7 @@ def test_text_has_protocol_counts_and_percentages(report):
         " categories and 1 ambiguous segments"
     )
     assert lines[2].startswith("predictions   p.json, 4 detections: 2 of 2 annotated")
+    assert lines[2].endswith("have detections, 0 have none")
     assert [line.split()[0] for line in lines[3:5]] == ["warning"] * 2
     assert [line.split() for line in lines[6:]] == [
         ["AP", "(%)", "at", "tIoU", "instances", "0.50", "0.70", "mean"],
@@ -293,18 +393,27 @@ def test_text_has_protocol_counts_and_percentages(report):
     assert len(evaluate.as_text(found).splitlines()) == len(lines) - 3
 
 
-def test_labels_cannot_drive_the_terminal(write):
-    label = "Dive\x1b[2J"
-    database = {"a": {"subset": "test", "annotations": [row(label=label)]}}
+@pytest.mark.parametrize("label", ["Dive\x1b[2J", "Dive\u202e", "Dive\r", "\ud800"])
+def test_names_cannot_drive_the_terminal(write, label):
+    rows = {"a": [row(label=label)], f"b{label}": [row(label=label)]}
+    database = {
+        name: {"subset": "test", "annotations": [row(label=label)]}
+        for name in ("a", f"c{label}")
+    }
     found = evaluate.evaluate(
-        annotations_lib.read_predictions(
-            write("p.json", {"results": {"a": [row(label=label)]}})
-        ),
+        annotations_lib.read_predictions(write("p.json", {"results": rows})),
         annotations_lib.read_annotations(write("gt.json", {"database": database})),
         subset="test",
         tious=(0.5,),
     )
-    assert "\x1b" not in evaluate.as_text(found, per_category=True)
+    lines = evaluate.as_text(found, per_category=True).split("\n")
+    assert all(line.isprintable() for line in lines)
+
+
+def test_endless_label_is_shortened(report):
+    with pytest.raises(errors.InputError) as caught:
+        report({"a": [row(label="x" * 1_000_000)]})
+    assert len(str(caught.value)) < 500
 
 
 def run(*arguments):
@@ -340,16 +449,53 @@ def test_program_prints_and_writes_the_report(write, tmp_path):
     assert (content["predictions"], content["subset"]) == (str(predictions), "test")
 
 
+def test_program_compares_two_files(write, tmp_path):
+    worse = {"a": [row(segment=[0, 6], score=0.8)]}
+    done = run(
+        *(write("p.json", {"results": RESULTS}), write("q.json", {"results": worse})),
+        *("--ground-truth", write("gt.json", {"database": DATABASE})),
+        *("--tiou", "0.5", "--bootstrap", "100", "--seed", "1"),
+        *("--json", tmp_path / "out.json"),
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    # First: Dive 1/4, Throw 1. Second: Dive 1/2, Throw 0.
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert ["difference", "-37.50", "-37.50"] in rows
+    content = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    assert list(content) == ["first", "second", "difference"]
+    assert content["difference"]["value"] == [-37.5, -37.5]
+    assert content["difference"]["samples"] == 100
+    assert content["first"]["confidence"]["samples"] == 100
+
+
+def test_program_reads_text_and_writes_parents(write, tmp_path):
+    both = [DIVE | {"label": name} for name in ("CliffDiving", "Diving")]
+    database = {"video_test_0000004": {"subset": "test", "annotations": both}}
+    # Class 22 is CliffDiving.
+    (tmp_path / "p.txt").write_text("video_test_0000004 0.0 10.0 22 0.5\n")
+    truths = write("gt.json", {"database": database})
+    arguments = (tmp_path / "p.txt", "--ground-truth", truths, "--tiou", "0.5")
+    for extra, mean in (((), "50.00"), (("--add-parents",), "100.00")):
+        done = run(*arguments, *extra)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.splitlines()[-1].split()[-1] == mean
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--missing", "fail"], "p.json: has no entry for 1 of the 2 annotated videos"),
+        (
+            ["--variant", "210"],
+            "gt.json: variant '210' is one of THUMOS14's ground tru",
+        ),
         (["--tiou", "2"], "error: tIoU thresholds: expected numbers in (0, 1]"),
         (["--subset", "val"], "gt.json: no video of subset 'val'; the subsets are"),
         (["--json", "no/such/folder/x.json"], "x.json: No such file or directory"),
     ],
 )
 def test_program_says_what_is_wrong_in_one_line(write, arguments, message):
-    predictions = write("p.json", {"results": RESULTS})
+    predictions = write("p.json", {"results": {"a": RESULTS["a"]}})
     truths = write("gt.json", {"database": DATABASE})
     done = run(predictions, "--ground-truth", truths, *arguments)
     assert done.returncode == 2
@@ -361,7 +507,8 @@ def test_program_helps():
     done = run("--help")
     assert done.returncode == 0
     assert "python bin/evaluate.py predictions.json --ground-truth" in done.stdout
-    assert run().returncode == 2
+    for arguments in ((), ("a", "b", "c", "--ground-truth", "d")):
+        assert run(*arguments).returncode == 2
 
 
 @pytest.mark.skipif(not TRUTH.is_dir(), reason="no answers of the kits")
@@ -376,3 +523,31 @@ def test_published_table_of_autoloc(tmp_path):
     )
     np.testing.assert_array_equal(found.result.mean.round(3), published)
     assert (found.num_videos, found.num_instances) == (210, 3234)
+
+
+@pytest.mark.skipif(not TRUTH.is_dir(), reason="no answers of the kits")
+@pytest.mark.parametrize(
+    ("variant", "protocol", "name"),
+    [
+        ("210", "thumos14", "official_minus_three_videos"),
+        ("210", "activitynet", "official_activitynet_kit_minus_three_videos"),
+        ("ssn3234", "activitynet", "official_ssn_filtered_activitynet_kit"),
+        ("official", "activitynet", "official_activitynet_kit"),
+    ],
+)
+def test_kits_on_variants(variant, protocol, name):
+    content = json.loads((TRUTH / "thumos14/expected_variants.json").read_text())
+    found = evaluate.evaluate(
+        annotations_lib.read_predictions(TRUTH / "thumos14/autoloc_predictions.json"),
+        annotations_lib.read_annotations(TRUTH / "thumos14/gt.json"),
+        subset="test",
+        tious=evaluate.THUMOS14_TIOUS,
+        protocol=protocol,
+        variant=variant,
+    )
+    expected = content["variants"][name]
+    assert found.num_instances == expected["num_gt"]
+    assert found.num_detections == expected.get("num_predictions", 20763)
+    np.testing.assert_allclose(
+        found.result.mean, list(expected["mAP"].values()), rtol=0, atol=1e-9
+    )

@@ -70,10 +70,9 @@ def read_annotations(path: str | os.PathLike) -> Annotations:
       InputError: the file is not JSON or departs from the schema; the message names
         the first place that does.
     """
-    database = _section(files.read_json(path), "database", path)
     videos = {
         name: _video(name, entry, f"{path}: database[{name!r}]")
-        for name, entry in database.items()
+        for name, entry in files.iterate_json(path, "database")
     }
     return Annotations(videos, str(path))
 
@@ -151,26 +150,21 @@ def read_predictions(path: str | os.PathLike) -> average_precision.Instances:
       InputError: the file is not JSON or departs from the schema; the message names
         the first place that does.
     """
-    results = _section(files.read_json(path), "results", path)
+    names: list[str] = []
     labels: dict[str, int] = {}
-    video, label, segments, scores = [], [], [], []
-    for index, (name, rows) in enumerate(results.items()):
-        where = f"{path}: results[{name!r}]"
-        for row, detection in enumerate(_list(rows, where)):
-            place = f"{where}[{row}]"
-            segments.append(_segment(detection, place))
-            scores.append(_score(detection, place))
-            label.append(
-                labels.setdefault(_text(detection, "label", place), len(labels))
-            )
-            video.append(index)
+    blocks = [_detections([], "", labels)]
+    for name, rows in files.iterate_json(path, "results"):
+        names.append(name)
+        blocks.append(_detections(rows, f"{path}: results[{name!r}]", labels))
+    label, segments, scores = map(np.concatenate, zip(*blocks, strict=True))
+    counts = [len(block[0]) for block in blocks[1:]]
     return average_precision.Instances(
-        videos=tuple(results),
+        videos=tuple(names),
         labels=tuple(labels),
-        video=np.array(video, int),
-        label=np.array(label, int),
-        segments=np.array(segments, float).reshape(-1, 2),
-        scores=np.array(scores, float),
+        video=np.repeat(np.arange(len(names)), counts),
+        label=label,
+        segments=segments,
+        scores=scores,
     )
 
 
@@ -219,6 +213,24 @@ def write_predictions(
     files.write_json(
         path,
         {"version": "VERSION 1.3", "results": results, "external_data": external_data},
+    )
+
+
+def _detections(
+    rows: Any, where: str, labels: dict[str, int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Label, segment and score of each detection of a video; new labels are added."""
+    label, segments, scores = [], [], []
+    for row, detection in enumerate(_list(rows, where)):
+        place = f"{where}[{row}]"
+        segments.append(_segment(detection, place))
+        scores.append(_score(detection, place))
+        name = _text(detection, "label", place)
+        label.append(labels.setdefault(name, len(labels)))
+    return (
+        np.array(label, int),
+        np.array(segments, float).reshape(-1, 2),
+        np.array(scores, float),
     )
 
 

@@ -4,11 +4,16 @@ import contextlib
 import json
 import os
 import pathlib
+import re
+import reprlib
 import tempfile
 from collections.abc import Iterator
 from typing import IO, Any
 
 from cleannet_jax import errors
+
+_CHUNK = 1 << 22  # Characters read at a time: bounds the memory, not the result.
+_SPACE = re.compile(r"[ \t\n\r]*")
 
 
 @contextlib.contextmanager
@@ -49,34 +54,188 @@ def write_json(path: str | os.PathLike, value: Any) -> None:
         file.write("\n")
 
 
-def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object, refusing a key that stands twice: one value would be lost."""
-    result = dict(pairs)
-    if len(result) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise errors.InputError(f"key {twice!r} stands twice in one object")
-    return result
-
-
 def read_json(path: str | os.PathLike) -> Any:
     """Returns the content of a JSON file (UTF-8, with or without a byte order mark).
 
     Raises:
       InputError: the file is absent, is not UTF-8 or not JSON, or has a key twice.
     """
+    with _open_json(path) as window:
+        window.read_all()
+        value = window.value()
+        window.end()
+        return value
+
+
+def iterate_json(path: str | os.PathLike, key: str) -> Iterator[tuple[str, Any]]:
+    """Yields the members of the object under one key of a JSON file's top level.
+
+    One member is decoded at a time and the file is read in pieces, so that a file of
+    gigabytes takes the memory of its largest member. The other keys are checked and
+    dropped.
+
+    Args:
+      path: of the file (UTF-8, with or without a byte order mark).
+      key: whose object is wanted.
+
+    Yields:
+      Name and value of each member, in the order of the file.
+
+    Raises:
+      InputError: as `read_json` does, or there is no object under the key; possibly
+        only after members in front of the mistake were yielded.
+    """
+    with _open_json(path) as window:
+        if window.peek() != "{":
+            raise errors.InputError(
+                f"expected an object with the key {key!r}, found {window.shortened()}"
+            )
+        names = []
+        for name in window.names():
+            names.append(name)
+            if name != key:
+                window.value()
+            elif window.peek() != "{":
+                raise errors.InputError(
+                    f"{key}: expected an object from video ids, found"
+                    f" {window.shortened()}"
+                )
+            else:
+                yield from ((member, window.value()) for member in window.names())
+        window.end()
+        if key not in names:
+            raise errors.InputError(
+                f"expected the key {key!r}, found only {reprlib.repr(names)}"
+            )
+
+
+def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object, refusing a key that stands twice: one value would be lost."""
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _twice(next(name for name in names if names.count(name) > 1))
+    return result
+
+
+def _twice(name: str) -> errors.InputError:
+    return errors.InputError(f"key {reprlib.repr(name)} stands twice in one object")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique_pairs)
+
+
+class _Window:
+    """The part of a JSON text that is being decoded; it slides over the file."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+        self._text = ""
+        self._at = 0
+        self._line, self._column = 1, 1  # Of the first character of the window.
+        self._has_ended = False
+
+    def read_all(self) -> None:
+        """Widens the window to the whole file, for one value that fills it."""
+        self._text, self._has_ended = self._file.read(), True
+
+    def peek(self) -> str:
+        """The next character that is not white space; empty at the end of the file."""
+        self._at = _SPACE.match(self._text, self._at).end()
+        while self._at == len(self._text) and not self._has_ended:
+            self._slide()
+            self._at = _SPACE.match(self._text).end()
+        return self._text[self._at : self._at + 1]
+
+    def value(self) -> Any:
+        """The next value, decoded."""
+        self.peek()
+        while True:
+            try:
+                value, end = _DECODER.raw_decode(self._text, self._at)
+            except json.JSONDecodeError as error:
+                if self._has_ended:
+                    raise self._error(error.msg, error.pos) from None
+            else:
+                # A number may go on behind the window, and 25e- is no number yet.
+                if end + len("e-") < len(self._text) or self._has_ended:
+                    self._at = end
+                    return value
+            self._slide()
+
+    def shortened(self) -> str:
+        """The next value for a message."""
+        return reprlib.repr(self.value())
+
+    def names(self) -> Iterator[str]:
+        """The names in the next object; whoever iterates takes the value of each."""
+        names = set()
+        self._take("{")
+        if self.peek() == "}":
+            self._take("}")
+            return
+        while True:
+            if self.peek() != '"':
+                raise self._error("Expecting a name in double quotes", self._at)
+            name = self.value()
+            if name in names:
+                raise _twice(name)
+            names.add(name)
+            self._take(":")
+            yield name
+            if self._take(",}") == "}":
+                return
+
+    def end(self) -> None:
+        """Raises unless nothing follows."""
+        if self.peek():
+            raise self._error("Extra data", self._at)
+
+    def _take(self, expected: str) -> str:
+        """The next character, which must be one of those expected."""
+        found = self.peek()
+        if not found or found not in expected:
+            raise self._error(f"Expecting {' or '.join(expected)}", self._at)
+        self._at += 1
+        return found
+
+    def _slide(self) -> None:
+        """Forgets what is decoded, and at least doubles what is not."""
+        self._line, self._column = self._place(self._at)
+        rest = self._text[self._at :]
+        count = max(_CHUNK, len(rest))
+        more = self._file.read(count)
+        self._has_ended = len(more) < count
+        self._text, self._at = rest + more, 0
+
+    def _place(self, at: int) -> tuple[int, int]:
+        """Line and column of a position in the window."""
+        lines = self._text.count("\n", 0, at)
+        if not lines:
+            return self._line, self._column + at
+        return self._line + lines, at - self._text.rindex("\n", 0, at)
+
+    def _error(self, message: str, at: int) -> errors.InputError:
+        line, column = self._place(at)
+        return errors.InputError(f"line {line}, column {column}: not JSON: {message}")
+
+
+@contextlib.contextmanager
+def _open_json(path: str | os.PathLike) -> Iterator[_Window]:
+    """A window on a JSON file, whose mistakes become one line that names the file."""
     try:
         with open(path, encoding="utf-8-sig") as file:
-            return json.load(file, object_pairs_hook=_unique_pairs)
+            yield _Window(file)
     except FileNotFoundError:
         raise errors.InputError(f"{path}: no such file") from None
     except OSError as error:
         raise errors.InputError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError as error:
-        raise errors.InputError(f"{path}: not UTF-8 text: {error}") from None
-    except json.JSONDecodeError as error:
-        raise errors.InputError(
-            f"{path}: line {error.lineno}, column {error.colno}: not JSON: {error.msg}"
-        ) from None
+        raise errors.InputError(f"{path}: not UTF-8 text: {error.reason}") from None
+    except RecursionError:
+        raise errors.InputError(f"{path}: JSON that is nested too deeply") from None
     except errors.InputError as error:
         raise errors.InputError(f"{path}: {error}") from None
+    except ValueError as error:
+        # Python refuses to convert whole numbers of thousands of digits.
+        raise errors.InputError(f"{path}: {str(error).partition(';')[0]}") from None

@@ -25,7 +25,7 @@ or a crash, it is defined here:
 * Names of videos are compared whole; THUMOS14's kit drops an ending ".mp4".
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -53,6 +53,43 @@ class Instances(NamedTuple):
     scores: np.ndarray | None = None
 
 
+class Ranking(NamedTuple):
+    """Detections after matching, best first: all that an average precision is made of.
+
+    Attributes:
+      videos: [V] names of the videos, sorted.
+      labels: [N] names of the categories, sorted.
+      tious: [K] thresholds.
+      video: [M] int, video of each detection.
+      label: [M] int, ascending: the rankings of the categories one after the other.
+      hit: [K, M] bool, true positives.
+      counted: [K, M] bool, False for what is neither a true nor a false positive.
+      truth_video: [G] int, video of each ground-truth segment.
+      truth_label: [G] int, its category.
+      is_interpolated: whether precision is to be interpolated.
+    """
+
+    videos: tuple[str, ...]
+    labels: tuple[str, ...]
+    tious: np.ndarray
+    video: np.ndarray
+    label: np.ndarray
+    hit: np.ndarray
+    counted: np.ndarray
+    truth_video: np.ndarray
+    truth_label: np.ndarray
+    is_interpolated: bool
+
+    @property
+    def positives(self) -> np.ndarray:
+        """[N] int, ground-truth segments of each category."""
+        return np.bincount(self.truth_label, minlength=len(self.labels))
+
+    def rows(self, category: int) -> slice:
+        """Where the detections of one category are."""
+        return slice(*np.searchsorted(self.label, [category, category + 1]))
+
+
 class AveragePrecision(NamedTuple):
     """Average precision of every category at every threshold, in [0, 1].
 
@@ -74,12 +111,18 @@ class AveragePrecision(NamedTuple):
         return self.ap[:, self.positives > 0].mean(axis=1)
 
 
-class _Pairs(NamedTuple):
-    """Detections and ground truth of one video and category that intersect."""
+class Pairs(NamedTuple):
+    """Detections and ground truth of one video and category that intersect.
 
-    detection: np.ndarray  # [Q] int
-    truth: np.ndarray  # [Q] int
-    overlap: np.ndarray  # [Q] in (0, 1]
+    Attributes:
+      detection: [Q] int, row of the detection.
+      truth: [Q] int, row of the ground truth.
+      overlap: [Q] in (0, 1].
+    """
+
+    detection: np.ndarray
+    truth: np.ndarray
+    overlap: np.ndarray
 
 
 def interpolated_average_precision(hit: np.ndarray, num_positives: int) -> float:
@@ -110,7 +153,41 @@ def uninterpolated_average_precision(hit: np.ndarray, num_positives: int) -> flo
 def activitynet(
     detections: Instances, ground_truth: Instances, *, tious: Sequence[float]
 ) -> AveragePrecision:
-    """Returns the average precision under ActivityNet's rule.
+    """Returns the average precision under ActivityNet's rule; see `rank_activitynet`."""
+    return average(rank_activitynet(detections, ground_truth, tious=tious))
+
+
+def thumos14(
+    detections: Instances,
+    ground_truth: Instances,
+    *,
+    tious: Sequence[float],
+    ambiguous: Instances | None = None,
+) -> AveragePrecision:
+    """Returns the average precision under THUMOS14's rule; see `rank_thumos14`."""
+    return average(
+        rank_thumos14(detections, ground_truth, tious=tious, ambiguous=ambiguous)
+    )
+
+
+def average(ranking: Ranking) -> AveragePrecision:
+    """Returns the average precision of every category's ranking."""
+    areas = (uninterpolated_average_precision, interpolated_average_precision)
+    area = areas[ranking.is_interpolated]
+    positives = ranking.positives
+    ap = np.full((len(ranking.tious), positives.size), np.nan)
+    for category in np.flatnonzero(positives):
+        rows = ranking.rows(category)
+        for index in range(len(ap)):
+            hit = ranking.hit[index, rows][ranking.counted[index, rows]]
+            ap[index, category] = area(hit, positives[category])
+    return AveragePrecision(ranking.labels, ranking.tious, ap, positives)
+
+
+def rank_activitynet(
+    detections: Instances, ground_truth: Instances, *, tious: Sequence[float]
+) -> Ranking:
+    """Returns the detections as ActivityNet's rule ranks and matches them.
 
     Args:
       detections: [M] segments with scores. Those in videos or of categories without
@@ -122,34 +199,29 @@ def activitynet(
       ValueError: there is no ground truth, a threshold is outside of (0, 1], or the
         columns of a table do not belong together.
     """
-    _check(detections, ground_truth, tious)
-    detections, truths = _on_common_names(detections, ground_truth)
+    check_tables(detections, ground_truth, tious)
+    detections, truths = on_common_names(detections, ground_truth)
     # Reversing an ascending stable sort puts the later of equal rows first.
     ranking = np.lexsort((detections.scores, -detections.label))[::-1]
-    detections = _take(detections, ranking)
-    pairs = _pairs(detections, truths, _union, least=min(tious))
-    # Of ground truth that it overlaps equally, a detection takes the later.
-    turns = np.lexsort((-pairs.truth, -pairs.overlap, pairs.detection))
-    pairs = _select(pairs, turns)
-    ap = []
-    for tiou in tious:
+    detections = take(detections, ranking)
+    pairs = intersecting_pairs(detections, truths, union, least=min(tious))
+    pairs = _select(pairs, _turns_of_detections(pairs))
+    hit = np.zeros((len(tious), detections.label.size), bool)
+    for row, tiou in zip(hit, tious, strict=True):
         able = _select(pairs, pairs.overlap >= tiou)
-        hit = np.zeros(detections.label.size, bool)
-        hit[able.detection[_take_turns(able.detection, able.truth)]] = True
-        ap.append(
-            _by_category(interpolated_average_precision, hit, detections.label, truths)
-        )
-    return _result(ap, tious, truths)
+        row[able.detection[_take_turns(able.detection, able.truth)]] = True
+    counted = np.broadcast_to(True, hit.shape)
+    return _ranking(detections, truths, tious, hit, counted, is_interpolated=True)
 
 
-def thumos14(
+def rank_thumos14(
     detections: Instances,
     ground_truth: Instances,
     *,
     tious: Sequence[float],
     ambiguous: Instances | None = None,
-) -> AveragePrecision:
-    """Returns the average precision under the rule of THUMOS14's evaluation kit.
+) -> Ranking:
+    """Returns the detections as THUMOS14's kit ranks and matches them.
 
     Args:
       detections: [M] segments with scores. Those in videos or of categories without
@@ -164,30 +236,48 @@ def thumos14(
       ValueError: there is no ground truth, a threshold is outside of (0, 1], or the
         columns of a table do not belong together.
     """
-    _check(detections, ground_truth, tious)
+    check_tables(detections, ground_truth, tious)
     excused = _intersects_any(detections, ambiguous)
-    detections, truths = _on_common_names(detections, ground_truth)
+    detections, truths = on_common_names(detections, ground_truth)
     ranking = np.lexsort((detections.video, -detections.scores, detections.label))
-    detections, excused = _take(detections, ranking), excused[ranking]
-    pairs = _pairs(detections, truths, _hull, least=min(tious))
+    detections, excused = take(detections, ranking), excused[ranking]
+    pairs = intersecting_pairs(detections, truths, _hull, least=min(tious))
     # Of detections that overlap it equally, ground truth takes the best ranked.
     turns = np.lexsort((pairs.detection, -pairs.overlap, pairs.truth))
     pairs = _select(pairs, turns)
-    ap = []
-    for tiou in tious:
+    hit = np.zeros((len(tious), detections.label.size), bool)
+    for row, tiou in zip(hit, tious, strict=True):
         able = _select(pairs, pairs.overlap > tiou)
-        hit = np.zeros(detections.label.size, bool)
-        hit[able.detection[_take_turns(able.truth, able.detection)]] = True
-        counted = hit | ~excused
-        hit, label = hit[counted], detections.label[counted]
-        ap.append(_by_category(uninterpolated_average_precision, hit, label, truths))
-    return _result(ap, tious, truths)
+        row[able.detection[_take_turns(able.truth, able.detection)]] = True
+    counted = hit | ~excused
+    return _ranking(detections, truths, tious, hit, counted, is_interpolated=False)
 
 
-def _check(
+def without_videos(table: Instances, names: Collection[str]) -> Instances:
+    """Returns the table without some of its videos and their segments."""
+    names = set(names)
+    keep = np.array([name not in names for name in table.videos], bool)
+    rows = keep[table.video]
+    return Instances(
+        tuple(name for name in table.videos if name not in names),
+        table.labels,
+        (np.cumsum(keep) - 1)[table.video[rows]],
+        table.label[rows],
+        table.segments[rows],
+        None if table.scores is None else table.scores[rows],
+    )
+
+
+def check_tables(
     detections: Instances, ground_truth: Instances, tious: Sequence[float]
 ) -> None:
-    """Raises a ValueError unless there is something to compute."""
+    """Raises a ValueError unless there is something to compute.
+
+    Args:
+      detections: segments with scores; columns of one length.
+      ground_truth: at least one segment; columns of one length.
+      tious: at least one threshold, each in (0, 1].
+    """
     if detections.scores is None:
         raise ValueError("the detections have no scores")
     for name, table in (("detections", detections), ("ground truth", ground_truth)):
@@ -204,8 +294,11 @@ def _check(
         raise ValueError(f"expected tIoU thresholds in (0, 1], found {list(tious)}")
 
 
-def _on_common_names(*tables: Instances) -> list[Instances]:
-    """The tables with one sorted list of videos and of labels, and segments in order."""
+def on_common_names(*tables: Instances) -> list[Instances]:
+    """Returns the tables with one sorted list of videos and of labels.
+
+    The ends of every segment are put in order, NaN where one of them is not finite.
+    """
     videos = tuple(sorted(set().union(*(table.videos for table in tables))))
     labels = tuple(sorted(set().union(*(table.labels for table in tables))))
     return [
@@ -234,19 +327,19 @@ def _in_order(segments: np.ndarray) -> np.ndarray:
     return segments
 
 
-def _take(table: Instances, rows: np.ndarray) -> Instances:
-    """Rows of a table of detections, in the order asked for."""
+def take(table: Instances, rows: np.ndarray) -> Instances:
+    """Returns rows of a table of detections, in the order asked for."""
     columns = (column[rows] for column in table[2:])
     return Instances(table.videos, table.labels, *columns)
 
 
-def _select(pairs: _Pairs, rows: np.ndarray) -> _Pairs:
+def _select(pairs: Pairs, rows: np.ndarray) -> Pairs:
     """Some of the pairs, in the order asked for."""
-    return _Pairs(*(column[rows] for column in pairs))
+    return Pairs(*(column[rows] for column in pairs))
 
 
-def _union(a: np.ndarray, b: np.ndarray, intersection: np.ndarray) -> np.ndarray:
-    """Length of the union of segments that intersect, as ActivityNet's kit adds it."""
+def union(a: np.ndarray, b: np.ndarray, intersection: np.ndarray) -> np.ndarray:
+    """Returns the length of the union of [Q, 2] segments, as ActivityNet's kit adds it."""
     return (b[:, 1] - b[:, 0]) + (a[:, 1] - a[:, 0]) - intersection
 
 
@@ -255,19 +348,27 @@ def _hull(a: np.ndarray, b: np.ndarray, intersection: np.ndarray) -> np.ndarray:
     return np.maximum(a[:, 1], b[:, 1]) - np.minimum(a[:, 0], b[:, 0])
 
 
-def _pairs(
+def intersecting_pairs(
     detections: Instances,
     truths: Instances,
     extent: Callable[..., np.ndarray],
     *,
     least: float = 0.0,
-) -> _Pairs:
-    """Pairs of one video and label that intersect and overlap by `least` or more."""
+) -> Pairs:
+    """Returns the pairs of one video and label that overlap by `least` or more.
+
+    Args:
+      detections: [M] segments.
+      truths: [G] segments; both tables as `on_common_names` returns them.
+      extent: what an intersection is measured against, such as `union`: from the
+        segments [Q, 2] of either side and the lengths [Q] of their intersections.
+      least: smallest overlap, in [0, 1].
+    """
     wanted, keys = (t.video * len(t.labels) + t.label for t in (detections, truths))
     order = np.argsort(keys, kind="stable")
     first = np.searchsorted(keys, wanted, "left", sorter=order)
     count = np.searchsorted(keys, wanted, "right", sorter=order) - first
-    blocks = [_Pairs(np.zeros(0, int), np.zeros(0, int), np.zeros(0))]
+    blocks = [Pairs(np.zeros(0, int), np.zeros(0, int), np.zeros(0))]
     for start in range(0, count.size, _BLOCK):
         block = slice(start, start + _BLOCK)
         detection, member = _members(first[block], count[block])
@@ -276,9 +377,9 @@ def _pairs(
         intersection = np.minimum(a[:, 1], b[:, 1]) - np.maximum(a[:, 0], b[:, 0])
         meet = intersection > 0
         overlap = intersection[meet] / extent(a[meet], b[meet], intersection[meet])
-        block_pairs = _Pairs(detection[meet], truth[meet], overlap)
+        block_pairs = Pairs(detection[meet], truth[meet], overlap)
         blocks.append(_select(block_pairs, overlap >= least))
-    return _Pairs(*(np.concatenate(columns) for columns in zip(*blocks, strict=True)))
+    return Pairs(*(np.concatenate(columns) for columns in zip(*blocks, strict=True)))
 
 
 def _members(first: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -296,9 +397,23 @@ def _intersects_any(detections: Instances, others: Instances | None) -> np.ndarr
             table._replace(labels=("any",), label=np.zeros(len(table.label), int))
             for table in (detections, others)
         )
-        pairs = _pairs(*_on_common_names(*tables), _hull)
+        pairs = intersecting_pairs(*on_common_names(*tables), _hull)
         intersects[pairs.detection] = True
     return intersects
+
+
+def _turns_of_detections(pairs: Pairs) -> np.ndarray:
+    """The order of pairs, which are by detection, in which each prefers the first.
+
+    Of ground truth that it overlaps equally, a detection prefers the later. Most
+    detections have one pair, and only the others are sorted.
+    """
+    is_next = pairs.detection[1:] == pairs.detection[:-1]
+    rows = np.flatnonzero(np.append(is_next, False) | np.append(False, is_next))
+    some = _select(pairs, rows)
+    turns = np.arange(pairs.detection.size)
+    turns[rows] = rows[np.lexsort((-some.truth, -some.overlap, some.detection))]
+    return turns
 
 
 def _take_turns(chooser: np.ndarray, option: np.ndarray) -> np.ndarray:
@@ -337,31 +452,25 @@ def _precision_at_hits(hit: np.ndarray) -> np.ndarray:
     return np.arange(1, ranks.size + 1) / (ranks + 1)
 
 
-def _by_category(
-    average: Callable[[np.ndarray, int], float],
-    hit: np.ndarray,
-    label: np.ndarray,
+def _ranking(
+    detections: Instances,
     truths: Instances,
-) -> np.ndarray:
-    """[N] average precision, from all rankings one after the other in `hit` [M]."""
-    positives = _positives(truths)
-    bounds = np.searchsorted(label, np.arange(positives.size + 1))
-    ap = np.full(positives.size, np.nan)
-    for category in np.flatnonzero(positives):
-        ranking = hit[bounds[category] : bounds[category + 1]]
-        ap[category] = average(ranking, positives[category])
-    return ap
-
-
-def _positives(truths: Instances) -> np.ndarray:
-    """[N] ground-truth segments of each category."""
-    return np.bincount(truths.label, minlength=len(truths.labels))
-
-
-def _result(
-    ap: list[np.ndarray], tious: Sequence[float], truths: Instances
-) -> AveragePrecision:
-    """What both protocols return."""
-    return AveragePrecision(
-        truths.labels, np.array(tious, float), np.stack(ap), _positives(truths)
+    tious: Sequence[float],
+    hit: np.ndarray,
+    counted: np.ndarray,
+    *,
+    is_interpolated: bool,
+) -> Ranking:
+    """What both protocols return, from ranked detections."""
+    return Ranking(
+        videos=truths.videos,
+        labels=truths.labels,
+        tious=np.array(tious, float),
+        video=detections.video,
+        label=detections.label,
+        hit=hit,
+        counted=counted,
+        truth_video=truths.video,
+        truth_label=truths.label,
+        is_interpolated=is_interpolated,
     )

@@ -1,0 +1,114 @@
+"""Text files that hold one record a line, and where each record stands.
+
+Files are UTF-8, with or without a byte order mark, with the line ends of any system,
+and are read a line at a time. A place is what a message names: "FILE: line 3".
+"""
+
+import math
+import os
+import reprlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from cleannet_jax import errors
+
+
+class Line(NamedTuple):
+    """A line that is not blank.
+
+    Attributes:
+      text: its content without the spaces around it.
+      place: the file and the number of the line, counted from 1.
+    """
+
+    text: str
+    place: str
+
+
+def read_lines(path: str | os.PathLike) -> Iterator[Line]:
+    """Yields the lines of a file, blank ones left out.
+
+    Raises:
+      InputError: the file is absent or is not UTF-8.
+    """
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            for number, text in enumerate(file, start=1):
+                if text.strip():
+                    yield Line(text.strip(), f"{path}: line {number}")
+    except FileNotFoundError:
+        raise errors.InputError(f"{path}: no such file") from None
+    except OSError as error:
+        raise errors.InputError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise errors.InputError(f"{path}: not UTF-8 text: {error}") from None
+
+
+def columns(line: Line, names: str) -> list[str]:
+    """Returns the columns of a line, which white space separates.
+
+    Args:
+      line: the line.
+      names: the columns that it must have, separated by spaces.
+
+    Raises:
+      InputError: there are more columns or fewer.
+    """
+    found, expected = line.text.split(), names.split()
+    if len(found) != len(expected):
+        raise errors.InputError(
+            f"{line.place}: found {len(found)} columns, {reprlib.repr(line.text)},"
+            f" expected {len(expected)}: {names}"
+        )
+    return found
+
+
+def finite(value: str, place: str) -> float:
+    """Returns the number that a text spells, which must be finite.
+
+    Raises:
+      InputError: it is anything else.
+    """
+    number = _parsed(float, value)
+    if number is None or not math.isfinite(number):
+        raise errors.InputError(
+            f"{place}: found {reprlib.repr(value)}, expected a finite number"
+        )
+    return number
+
+
+def count(value: str, place: str) -> int:
+    """Returns the whole number, 0 or above, that a text spells.
+
+    Raises:
+      InputError: it is anything else.
+    """
+    number = _parsed(int, value)
+    if number is None or number < 0:
+        raise errors.InputError(
+            f"{place}: found {reprlib.repr(value)}, expected a whole number, 0 or above"
+        )
+    return number
+
+
+def segment(start: str, end: str, place: str) -> tuple[float, float]:
+    """Returns the two times that texts spell, of which the second is not before.
+
+    Raises:
+      InputError: one is not a finite number, or the end is before the start.
+    """
+    pair = finite(start, place), finite(end, place)
+    if pair[1] < pair[0]:
+        raise errors.InputError(
+            f"{place}: found the segment {list(pair)}, expected an end that is not"
+            " before the start"
+        )
+    return pair
+
+
+def _parsed(kind: type, value: str) -> int | float | None:
+    """The number of that kind that a text spells, None if it spells none."""
+    try:
+        return kind(value)
+    except ValueError:
+        return None

@@ -1,0 +1,129 @@
+"""JSON files, whole and a member at a time, and the mistakes in them."""
+
+import json
+import os
+
+import pytest
+
+from cleannet_jax import errors
+from cleannet_jax.data import files
+
+
+@pytest.fixture(params=[1, 2, 3, 7, 1 << 22])
+def chunk(request, monkeypatch):
+    """Reads files in pieces of this many characters."""
+    monkeypatch.setattr(files, "_CHUNK", request.param)
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes text or bytes and returns the path."""
+
+    def write_text(text):
+        path = tmp_path / "x.json"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    return write_text
+
+
+def members(path, key="results"):
+    return list(files.iterate_json(path, key))
+
+
+CONTENT = {
+    "version": 1.25,
+    "results": {"a": [{"b": [1, -2.5e3]}, 'c"}],{'], "é漢": {}, "n": 123456, "": None},
+    "numbers": {"a": 1.5, "b": -2.5e-7, "c": 10**20, "d": 1e5, "e": True},
+    "external_data": {"used": False, "details": ["results", {"results": {}}]},
+}
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize("ascii", [True, False])
+def test_members_are_those_of_the_whole(chunk, write, indent, ascii):
+    path = write(json.dumps(CONTENT, indent=indent, ensure_ascii=ascii))
+    assert members(path) == list(CONTENT["results"].items())
+    assert members(path, "numbers") == list(CONTENT["numbers"].items())
+    assert members(path, "external_data") == list(CONTENT["external_data"].items())
+    assert files.read_json(path) == CONTENT
+
+
+def test_byte_order_mark_and_line_ends(chunk, write):
+    text = json.dumps(CONTENT, indent=2).replace("\n", "\r\n")
+    path = write(b"\xef\xbb\xbf" + text.encode() + b"\r\n \t")
+    assert members(path) == list(CONTENT["results"].items())
+    assert files.read_json(path) == CONTENT
+
+
+def test_members_come_before_the_mistake_behind_them(chunk, write):
+    path = write('{"results": {"a": 1, "b": 2, "c": ]}}')
+    found = []
+    with pytest.raises(errors.InputError, match="line 1, column 35: not JSON"):
+        for name, value in files.iterate_json(path, "results"):
+            found.append((name, value))
+    assert found == [("a", 1), ("b", 2)]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "line 1, column 1: not JSON: Expecting value"),
+        ("{", "not JSON: Expecting"),
+        ('{"results": {"a": [1, 2', "line 1, column 24: not JSON: Expecting"),
+        ('{"results": {"a": 1}', "line 1, column 21: not JSON: Expecting"),
+        ('{"results":\n {"a" 1}}', "line 2, column 7: not JSON: Expecting"),
+        ('{"results": {"a": 1,}}', "line 1, column 21: not JSON: Expecting"),
+        ('{"results": {a: 1}}', "line 1, column 14: not JSON: Expecting"),
+        ('{"results": {}} {}', "line 1, column 17: not JSON: Extra data"),
+        ('{"results": {"a": "\n"}}', "line 1, column 20: not JSON: Invalid control"),
+        ('{"results": {"a": 1, "a": 2}}', ": key 'a' stands twice in one object"),
+        ('{"results": {}, "results": {}}', ": key 'results' stands twice in one obj"),
+        ('{"results": {"a": [{"b": 1, "b": 2}]}}', ": key 'b' stands twice in one obj"),
+        ('{"results": {"a": ' + "9" * 5000 + "}}", "Exceeds the limit (4300 digits)"),
+        ('{"results": {"a": ' + "[" * 200_000 + "}}", ": JSON that is nested too deep"),
+        (b'{"results": {"a": "\xff"}}', ": not UTF-8 text: invalid start byte"),
+        (b"\x80\x04\x95", ": not UTF-8 text"),
+    ],
+)
+def test_mistakes_are_one_line(chunk, write, text, message):
+    path = write(text)
+    for read in (members, files.read_json):
+        with pytest.raises(errors.InputError) as caught:
+            read(path)
+        line = str(caught.value)
+        assert line.startswith(f"{path}: ") and "\n" not in line and len(line) < 400
+        assert message in line or read is files.read_json
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[1]", ": expected an object with the key 'results', found [1]"),
+        ('"x"', ": expected an object with the key 'results', found 'x'"),
+        ("{}", ": expected the key 'results', found only []"),
+        ('{"a": 1, "b": 2}', ": expected the key 'results', found only ['a', 'b']"),
+        ('{"results": [1]}', ": results: expected an object from video ids, found [1]"),
+    ],
+)
+def test_another_shape_is_named(chunk, write, text, message):
+    with pytest.raises(errors.InputError) as caught:
+        members(write(text))
+    assert str(caught.value).endswith(message)
+
+
+def test_absent_and_unreadable_files(tmp_path):
+    for read in (members, files.read_json):
+        with pytest.raises(errors.InputError, match="x.json: no such file"):
+            read(tmp_path / "x.json")
+        with pytest.raises(errors.InputError, match="Is a directory"):
+            read(tmp_path)
+
+
+def test_file_appears_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "x.json"
+    files.write_json(path, {"a": 1})
+    with pytest.raises(ValueError):
+        files.write_json(path, {"a": float("nan")})
+    assert files.read_json(path) == {"a": 1}
+    assert os.listdir(tmp_path) == ["x.json"]
