@@ -1,5 +1,10 @@
+"""What is found to be wrong with feature folders, and the program that prints it."""
+
 import json
+import os
 import pathlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -8,7 +13,8 @@ from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import manifest as manifest_lib
 from cleannet_jax.data import validation
 
-GESTURES = pathlib.Path(__file__).parents[1] / "../shared/data/sfinge3d_gestures"
+ROOT = pathlib.Path(__file__).parents[1]
+GESTURES = ROOT / "../shared/data/sfinge3d_gestures"
 
 
 def make_manifest(**changes):
@@ -56,6 +62,17 @@ def validate(folder, *, manifest=None, **options):
         annotations=annotations_lib.read_annotations(folder / "annotations.json"),
         window=7,
         **options,
+    )
+
+
+def run(*arguments):
+    """Runs the program as a user does."""
+    return subprocess.run(
+        [sys.executable, ROOT / "bin" / "validate.py", *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -193,12 +210,98 @@ def test_labels_outside_the_categories(tmp_path):
     # By default the categories are those of the training subset.
     report = validate(tmp_path)
     assert report.errors == ()
-    assert kinds(report.warnings) == [("label without category", "b")]
+    # What only one side has is said once more, of the set.
+    assert kinds(report.warnings) == [
+        ("category without instance", ""),
+        ("category without training video", ""),
+        ("label without category", "b"),
+    ]
     report = validate(tmp_path, categories=("Chop",))
     assert kinds(report.errors) == [("label without category", "a")]
     assert report.errors[0].message == (
         "video 'a' (training): found ['Boil'], expected labels among the 1 categories"
     )
+
+
+def test_categories_are_counted(tmp_path):
+    make_folder(
+        tmp_path,
+        {"a": 8, "b": 8, "c": None, "d": 8},
+        labels={"a": ["Chop", "Boil", "Chop"], "d": ["Chop", "Chop"]},
+        subsets={"d": "validation"},
+    )
+    report = validate(tmp_path)
+    # Counts training videos with features, evaluation videos, their instances.
+    assert report.categories == (
+        validation.CategoryCount("Boil", 1, 0, 0),
+        validation.CategoryCount("Chop", 2, 1, 2),
+    )
+    assert report.lengths == {"a": 8, "b": 8, "d": 8}
+    lines = validation.categories_text(report).splitlines()
+    assert [line.split()[1:] for line in lines[1:]] == [list("100"), list("212")]
+
+
+def test_names_that_differ_in_spelling_alone(tmp_path):
+    labels = {"a": ["High Jump"], "b": ["HighJump", "Run"]}
+    make_folder(tmp_path, {"a": 8, "b": 8}, labels=labels)
+    found = [f for f in validate(tmp_path).warnings if "alike" in f.kind]
+    assert [finding.message for finding in found] == [
+        "categories ['High Jump', 'HighJump']: the same name in several spellings?"
+    ]
+
+
+def test_segments_that_cannot_be_found_are_named(tmp_path):
+    make_folder(tmp_path, {"a": 8, "b": 8}, subsets={"b": "validation"})
+    content = json.loads((tmp_path / "annotations.json").read_text())
+    times = [[0, 1], [0, 1], [2, 2], [3.5, 9], [4, 5]]
+    for name in "ab":
+        content["database"][name]["annotations"] = [
+            {"segment": segment, "label": "Chop"} for segment in times
+        ]
+    (tmp_path / "annotations.json").write_text(json.dumps(content))
+    report = validate(tmp_path)
+    assert report.errors == ()
+    # The times of training videos are not read.
+    place = "video 'b': 1 of 5 segments, the first 'Chop' at "
+    assert [finding.message for finding in report.warnings] == [
+        f"{place}[4.0, 5.0]: begins after the video's end at 4.00 s",
+        f"{place}[2.0, 2.0]: has no length",
+        f"{place}[0.0, 1.0]: is annotated more than once",
+    ]
+
+
+def test_one_subset_for_both_is_a_warning(tmp_path):
+    make_folder(tmp_path, {"a": 8})
+    manifest = make_manifest(evaluation_subset="training")
+    assert kinds(validate(tmp_path, manifest=manifest).findings) == [
+        ("trained on what is evaluated", "")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("durations", "is_found"),
+    [
+        # Snippets of half a second: 20 and 30 s at the declared rate.
+        ({"a": 16, "b": 24}, True),  # both 1.25 times too long
+        ({"a": 16, "b": 30}, False),  # one of two
+        ({"a": 20.2, "b": 30.2}, False),  # within 1 %
+    ],
+)
+def test_time_base_that_would_fit(tmp_path, durations, is_found):
+    subsets = {"b": "validation"}
+    make_folder(tmp_path, {"a": 40, "b": 60}, durations=durations, subsets=subsets)
+    found = [f for f in validate(tmp_path).warnings if f.video == ""]
+    assert bool(found) is is_found
+    if is_found:
+        assert "2 of 2 videos end at about 1.250 of their duration" in found[0].message
+
+
+def test_hostile_names_do_not_reach_the_terminal(tmp_path):
+    label = "Chop\x1b[2J"
+    make_folder(tmp_path, {"a": 8, "b\u202e": None}, labels={"a": [label]})
+    report = validate(tmp_path, manifest=make_manifest(name="kit\x1bchen"))
+    text = validation.report_text(report) + validation.categories_text(report)
+    assert all(line.isprintable() for line in text.split("\n"))
 
 
 def test_backbone_that_saw_the_evaluation_subset_is_a_warning(tmp_path):
@@ -314,5 +417,46 @@ def test_wrong_frame_rate_is_found_in_every_recorded_video():
         window=7,
         read_values=False,
     )
-    assert len(report.warnings) == 72
-    assert {finding.kind for finding in report.warnings} == {"length against duration"}
+    *found, fit = report.warnings
+    assert len(found) == 72
+    assert {finding.kind for finding in found} == {"length against duration"}
+    assert fit.kind == "another time base would fit"
+    # Recorded at 20 frames a second: 0.8 times 25.
+    assert "72 of 72 videos end at about 0.798 of their duration" in fit.message
+
+
+def test_program_reports_and_tells_errors_by_its_status(feature_folder, tmp_path):
+    out = tmp_path / "report.json"
+    done = run(feature_folder, "--json", out)
+    assert done.returncode == 0
+    assert "training: 10 of 10 annotated videos with usable features" in done.stdout
+    assert "to train on 10 videos with the default options, about" in done.stdout
+    content = json.loads(out.read_text())
+    assert content["cost"]["videos"] == 10
+    assert [row["category"] for row in content["categories"]] == [
+        "jump",
+        "run",
+        "throw",
+    ]
+    values = np.full((20, 4), np.nan, np.float16)
+    length = len(np.load(feature_folder / "rgb/video00.npy"))
+    np.save(feature_folder / "flow/video00.npy", np.resize(values, (length, 4)))
+    done = run(feature_folder)
+    assert done.returncode == 1
+    assert "values not finite: 1" in done.stdout
+    assert run(feature_folder, "--headers-only").returncode == 0
+
+
+def test_program_says_in_one_line_what_cannot_be_checked(feature_folder, tmp_path):
+    (tmp_path / "empty").mkdir()
+    for arguments, message in (
+        ((tmp_path / "empty",), "empty/manifest.json: no such file; write one as in"),
+        ((feature_folder, "--manifest", tmp_path / "x.json"), "x.json: no such file"),
+        (
+            (feature_folder, "--json", tmp_path / "no/x.json"),
+            "No such file or directory",
+        ),
+    ):
+        done = run(*arguments)
+        assert done.returncode == 2
+        assert message in done.stderr.splitlines()[-1]

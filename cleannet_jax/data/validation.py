@@ -4,22 +4,27 @@ An error is what training cannot go on with; a warning is what it goes on withou
 Every finding names its video. Lengths are in snippets, durations in seconds.
 """
 
+import collections
 import dataclasses
 import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from cleannet_jax import errors
+from cleannet_jax.data import agreement, features
 from cleannet_jax.data import annotations as annotations_lib
-from cleannet_jax.data import features
 from cleannet_jax.data import manifest as manifest_lib
 from cleannet_jax.ops import segments
 
 # Annotated durations are often rounded to a tenth of a second.
 _ROUNDING_SECONDS = 0.05
+
+# Ratios of length to duration that differ by less are one; rounding to snippets and a
+# window at the end of short videos account for about as much.
+_SAME_RATIO = 0.02
 
 
 class Finding(NamedTuple):
@@ -56,6 +61,22 @@ class SubsetCount(NamedTuple):
     longest: int
 
 
+class CategoryCount(NamedTuple):
+    """How much there is of one category.
+
+    Attributes:
+      category: its name.
+      train_videos: usable training videos with that label.
+      evaluation_videos: annotated evaluation videos with that label.
+      evaluation_instances: its segments in these.
+    """
+
+    category: str
+    train_videos: int
+    evaluation_videos: int
+    evaluation_instances: int
+
+
 @dataclasses.dataclass(frozen=True)
 class Report:
     """All findings about one feature folder.
@@ -64,6 +85,8 @@ class Report:
       name: name of the features, from the manifest.
       folder: where they lie.
       subsets: counts of the training and the evaluation subset.
+      categories: counts of every category of either subset, sorted.
+      lengths: T of every video with usable features, by id.
       values_read: whether the values were read too, or only the headers.
       findings: errors and warnings, those of one kind not necessarily together.
     """
@@ -71,6 +94,8 @@ class Report:
     name: str
     folder: str
     subsets: tuple[SubsetCount, ...]
+    categories: tuple[CategoryCount, ...]
+    lengths: Mapping[str, int]
     values_read: bool
     findings: tuple[Finding, ...]
 
@@ -113,6 +138,8 @@ def validate(
         length, found = _file_findings(folder, video, manifest)
         findings += found
         findings += _label_findings(video, manifest, categories)
+        if video.subset == manifest.evaluation_subset:
+            findings += _segment_findings(video)
         if length:
             lengths[video_id] = length
             findings += _time_findings(video, length, manifest, window)
@@ -121,12 +148,16 @@ def validate(
         if progress:
             progress(done, len(annotations.videos))
     findings += _set_findings(folder, manifest, annotations, lengths)
+    counts = _category_counts(manifest, annotations, lengths)
+    findings += _category_findings(counts)
     return Report(
         name=manifest.name,
         folder=str(folder),
         subsets=tuple(
             _subset_count(subset, annotations, lengths) for subset in _subsets(manifest)
         ),
+        categories=counts,
+        lengths=lengths,
         values_read=read_values,
         findings=tuple(findings),
     )
@@ -139,10 +170,10 @@ def report_text(report: Report, *, limit: int = 20) -> str:
       report: what `validate` returned.
       limit: findings of one kind that are written out; the rest are counted.
     """
-    lines = [f"{report.name}: {report.folder}"]
+    lines = [f"{agreement.printable(report.name)}: {report.folder}"]
     for count in report.subsets:
         lines.append(
-            f"  {count.subset}: {count.usable} of {count.annotated} annotated videos "
+            f"  {agreement.printable(count.subset)}: {count.usable} of {count.annotated} annotated videos "
             f"with usable features; {count.snippets} snippets, {count.longest} in the "
             "longest"
         )
@@ -158,6 +189,17 @@ def report_text(report: Report, *, limit: int = 20) -> str:
     return "\n".join(lines)
 
 
+def categories_text(report: Report) -> str:
+    """Returns the table of categories for people."""
+    names = [agreement.printable(count.category) for count in report.categories]
+    width = max([len("category"), *map(len, names)])
+    heads = ("train videos", "eval. videos", "eval. instances")
+    lines = [f"{'category':<{width}}" + "".join(f"{head:>17}" for head in heads)]
+    for name, count in zip(names, report.categories, strict=True):
+        lines.append(f"{name:<{width}}" + "".join(f"{n:>17}" for n in count[1:]))
+    return "\n".join(lines)
+
+
 def report_dict(report: Report) -> dict[str, Any]:
     """Returns a report as JSON can hold it, with every finding, by kind."""
     return {
@@ -165,6 +207,7 @@ def report_dict(report: Report) -> dict[str, Any]:
         "folder": report.folder,
         "values_read": report.values_read,
         "subsets": [count._asdict() for count in report.subsets],
+        "categories": [count._asdict() for count in report.categories],
         "errors": _kinds_dict(report.errors),
         "warnings": _kinds_dict(report.warnings),
     }
@@ -241,7 +284,7 @@ def _file_findings(
     if video.subset not in _subsets(manifest):
         return None, []
     message = (
-        f"video {video.id!r} ({video.subset}): annotated, but without features: "
+        f"video {video.id!r} ({agreement.printable(video.subset)}): annotated, but without features: "
         "not trained on, and without detections when scored"
     )
     return None, [_warning("no features", video.id, message)]
@@ -262,11 +305,34 @@ def _label_findings(
     unknown = sorted(set(video.categories) - set(categories))
     if unknown:
         message = (
-            f"video {video.id!r} ({video.subset}): found {unknown}, expected labels "
-            f"among the {len(categories)} categories"
+            f"video {video.id!r} ({agreement.printable(video.subset)}): found {unknown}"
+            f", expected labels among the {len(categories)} categories"
         )
         found = _error if is_trained else _warning
         yield found("label without category", video.id, message)
+
+
+def _segment_findings(video: annotations_lib.Video) -> Iterator[Finding]:
+    """Segments that no detection can match, or that are there to be found twice."""
+    rows = list(zip(video.labels, map(tuple, video.segments.tolist()), strict=True))
+    end = np.inf if video.duration is None else video.duration
+    kinds = {
+        f"begins after the video's end at {end:.2f} s": [
+            row for row in rows if row[1][0] >= end
+        ],
+        "has no length": [row for row in rows if row[1][0] == row[1][1]],
+        "is annotated more than once": [
+            row for row, count in collections.Counter(rows).items() if count > 1
+        ],
+    }
+    for what, found in kinds.items():
+        if found:
+            label, segment = found[0]
+            message = (
+                f"video {video.id!r}: {len(found)} of {len(rows)} segments, the first "
+                f"{label!r} at {list(segment)}: {what}"
+            )
+            yield _warning("odd segments to evaluate on", video.id, message)
 
 
 def _time_findings(
@@ -330,6 +396,7 @@ def _set_findings(
         error = features.no_features(folder, manifest=manifest, annotations=annotations)
         yield _error(error.kind, "", str(error))
     yield from _subset_findings(manifest, annotations, lengths)
+    yield from _rate_findings(manifest, annotations, lengths)
     seen = {name.casefold() for name in manifest.backbone_trained_on}
     if manifest.evaluation_subset.casefold() in seen:
         message = (
@@ -337,6 +404,79 @@ def _set_findings(
             f"subset {manifest.evaluation_subset!r}: scores will be too high"
         )
         yield _warning("backbone has seen the evaluation subset", "", message)
+
+
+def _rate_findings(
+    manifest: manifest_lib.Manifest,
+    annotations: annotations_lib.Annotations,
+    lengths: Mapping[str, int],
+) -> Iterator[Finding]:
+    """The factor by which most lengths miss the durations, if there is one."""
+    ratios = []
+    for video_id, length in lengths.items():
+        video = annotations.videos[video_id]
+        try:
+            timebase = manifest_lib.timebase(manifest, video)
+        except errors.InputError:
+            continue
+        if video.duration:
+            frames = length * timebase.stride + timebase.offset
+            ratios.append(frames / timebase.fps / video.duration)
+    ratio = float(np.median(ratios)) if ratios else 1.0
+    alike = np.abs(np.array(ratios) / ratio - 1) < _SAME_RATIO
+    if len(ratios) > 1 and alike.mean() > 0.5 and abs(ratio - 1) > 2 * _SAME_RATIO:
+        message = (
+            f"{manifest.path or 'manifest'}: {np.count_nonzero(alike)} of {len(ratios)} "
+            f"videos end at about {ratio:.3f} of their duration: {ratio:.3f} times the "
+            f"fps, or stride_frames divided by {ratio:.3f}, would fit"
+        )
+        yield _warning("another time base would fit", "", message)
+
+
+def _category_counts(
+    manifest: manifest_lib.Manifest,
+    annotations: annotations_lib.Annotations,
+    lengths: Mapping[str, int],
+) -> tuple[CategoryCount, ...]:
+    """What there is of every category of either subset."""
+    trained, evaluated, instances = (collections.Counter() for _ in range(3))
+    for video in annotations.videos.values():
+        if video.subset == manifest.train_subset:
+            trained.update(dict.fromkeys(video.categories, int(video.id in lengths)))
+        if video.subset == manifest.evaluation_subset:
+            evaluated.update(video.categories)
+            instances.update(video.labels)
+    return tuple(
+        CategoryCount(name, trained[name], evaluated[name], instances[name])
+        for name in sorted(trained.keys() | evaluated.keys())
+    )
+
+
+def _category_findings(counts: tuple[CategoryCount, ...]) -> Iterator[Finding]:
+    """Categories that one side lacks, and names that differ in spelling alone."""
+    if any(count.train_videos for count in counts):
+        for count in counts:
+            if not count.train_videos:
+                message = (
+                    f"category {count.category!r}: no training video with features"
+                )
+                yield _warning("category without training video", "", message)
+    if any(count.evaluation_instances for count in counts):
+        for count in counts:
+            if not count.evaluation_instances:
+                message = (
+                    f"category {count.category!r}: no instance in the evaluation "
+                    "subset: no part in the mAP"
+                )
+                yield _warning("category without instance", "", message)
+    spellings: dict[str, list[str]] = {}
+    for count in counts:
+        letters = "".join(filter(str.isalnum, count.category.casefold()))
+        spellings.setdefault(letters, []).append(count.category)
+    for names in spellings.values():
+        if len(names) > 1:
+            message = f"categories {names}: the same name in several spellings?"
+            yield _warning("categories spelled alike", "", message)
 
 
 def _subset_findings(
@@ -358,6 +498,12 @@ def _subset_findings(
             f"subsets found: {sorted({video.subset for video in videos})}"
         )
         yield _error("nothing to train on", "", message)
+    if manifest.train_subset == manifest.evaluation_subset:
+        message = (
+            f"{manifest.path or 'manifest'}: train_subset and evaluation_subset are "
+            f"both {manifest.train_subset!r}: scores will be too high"
+        )
+        yield _warning("trained on what is evaluated", "", message)
     if not any(video.subset == manifest.evaluation_subset for video in videos):
         message = (
             f"{annotations.path}: no video in subset {manifest.evaluation_subset!r}; "
