@@ -1,0 +1,235 @@
+"""CMCS's release: an .npz file a stream and video, several crops of a frame in each.
+
+`{video}-rgb.npz` and `{video}-flow.npz` hold `feature`, (T, B, D, 1, 1) where it is of
+UntrimmedNet and (B, T, D) where it is of I3D, for B crops: 1, or 10 that were not
+averaged. Names of ActivityNet's files begin with `v_`, which its ids do not have.
+"""
+
+import functools
+import os
+import pathlib
+import re
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from cleannet_jax import errors
+from cleannet_jax.data import manifest as manifest_lib
+from cleannet_jax.data import sources
+from cleannet_jax.data.formats import layout
+
+_MEMBER = "feature.npy"
+_HEADER_READERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+
+
+class _Rate(NamedTuple):
+    """Frames from a snippet to the next, frames of a snippet, frames a second."""
+
+    stride: int
+    window: int
+    fps: float | None  # None for that of each video.
+
+
+# UntrimmedNet sees one frame, or five of flow; its snippets are taken to tile the video.
+_RATES: Mapping[tuple[str, str], _Rate] = {
+    ("thumos14", "unt"): _Rate(5, 5, None),
+    ("thumos14", "i3d"): _Rate(4, 16, None),
+    ("activitynet", "unt"): _Rate(15, 15, 25.0),
+    ("activitynet", "i3d"): _Rate(16, 16, 25.0),
+}
+_SUBSETS = {
+    "thumos14": ("validation", "test"),
+    "activitynet": ("training", "validation"),
+}
+_SEEN = {"unt": ("ImageNet",), "i3d": ("Kinetics",)}
+
+
+class _Stored(NamedTuple):
+    """The features of one stream of one video: where, and the sizes of their axes."""
+
+    path: pathlib.Path
+    crops: int
+    snippets: int
+    width: int
+
+
+def open_cmcs(
+    folder: str | os.PathLike,
+    *,
+    annotations: str | os.PathLike,
+    dataset: str,
+    backbone: str,
+    crops: str = "mean",
+    fps: float | None = None,
+    train_subset: str | None = None,
+    evaluation_subset: str | None = None,
+) -> sources.Source:
+    """Opens a folder of .npz files.
+
+    Windows of I3D on THUMOS14 overlap: snippet t is the 4 frames around the middle of
+    its window. Streams of different lengths are cut to the shorter one, and a note
+    says where.
+
+    Args:
+      folder: holds the .npz files.
+      annotations: path of an annotation file, or of a folder of THUMOS14's own.
+      dataset: "thumos14", at the rate of each video, or "activitynet", at 25 fps.
+      backbone: "unt" or "i3d".
+      crops: "mean" for the mean of all crops, or the number of one, counted from 0.
+      fps: frames a second of every video of THUMOS14; None for each video's own `fps`.
+      train_subset: the subset to train on; None for what is usual for the data set.
+      evaluation_subset: the subset to evaluate on; None likewise.
+
+    Raises:
+      InputError: a file cannot be used, or a frame rate is not known; the message
+        names the file or the video.
+    """
+    if (dataset, backbone) not in _RATES:
+        raise errors.InputError(
+            f"found data set {dataset!r} and backbone {backbone!r}, expected one of"
+            f" {', '.join(map(repr, _SUBSETS))} and one of {', '.join(map(repr, _SEEN))}"
+        )
+    folder = pathlib.Path(folder)
+    truth = layout.read_annotations(annotations)
+    prefix = "v_" if dataset == "activitynet" else ""
+    found = _pairs(folder, prefix)
+    usual = _SUBSETS[dataset]
+    subsets = (train_subset or usual[0], evaluation_subset or usual[1])
+    ids, notes = layout.matched_ids(truth, found, subsets=subsets, place=folder)
+    stored = {
+        video_id: tuple(_stored(path, backbone, crops) for path in found[video_id])
+        for video_id in ids
+    }
+    widths = {
+        str(entry.path): entry.width for pair in stored.values() for entry in pair
+    }
+    rate = _RATES[dataset, backbone]
+    uneven = [name for name, (a, b) in stored.items() if a.snippets != b.snippets]
+    return sources.Source(
+        manifest=manifest_lib.Manifest(
+            name=f"CMCS {dataset} {backbone}",
+            streams=layout.streams(layout.common_width(widths, joint=False)),
+            stride_frames=rate.stride,
+            window_frames=rate.window,
+            offset_frames=(rate.window - rate.stride) / 2,
+            fps=rate.fps or layout.frame_rate(truth, ids, fps=fps),
+            train_subset=subsets[0],
+            evaluation_subset=subsets[1],
+            source=f"features released by CMCS, crops: {crops}",
+            backbone_trained_on=_SEEN[backbone],
+        ),
+        annotations=truth,
+        ids=ids,
+        read=functools.partial(_read_streams, stored, backbone, crops),
+        notes=(
+            *notes,
+            *layout.note(uneven, "streams of different lengths, cut to the shorter"),
+        ),
+    )
+
+
+def _pairs(
+    folder: pathlib.Path, prefix: str
+) -> dict[str, tuple[pathlib.Path, pathlib.Path]]:
+    """The RGB and the flow file of each video by id."""
+    found: dict[str, dict[str, pathlib.Path]] = {"rgb": {}, "flow": {}}
+    for path in sorted(folder.glob("*.npz")):
+        match = re.fullmatch(r"(.+)-(rgb|flow)", path.stem)
+        if match:
+            found[match[2]][match[1].removeprefix(prefix)] = path
+    if not found["rgb"] and not found["flow"]:
+        raise errors.InputError(
+            f"{folder}: found no file such as NAME-rgb.npz or NAME-flow.npz"
+        )
+    for name in sorted(found["rgb"].keys() ^ found["flow"].keys()):
+        absent = "flow" if name in found["rgb"] else "rgb"
+        raise errors.InputError(
+            f"{folder}: found no {prefix}{name}-{absent}.npz, expected one as for the"
+            " other stream"
+        )
+    return {name: (path, found["flow"][name]) for name, path in found["rgb"].items()}
+
+
+def _stored(path: pathlib.Path, backbone: str, crops: str) -> _Stored:
+    """What the header of a file says, once it is of features."""
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(_MEMBER) as member:
+            version = np.lib.format.read_magic(member)
+            shape, _, dtype = _HEADER_READERS[version](member)
+    except (OSError, KeyError, *_DAMAGES) as error:
+        raise _damaged(path, error) from None
+    is_unt = backbone == "unt"
+    if len(shape) != (5 if is_unt else 3) or (is_unt and shape[3:] != (1, 1)):
+        expected = "(T, B, D, 1, 1)" if is_unt else "(B, T, D)"
+        raise errors.InputError(
+            f"{path}: found an array of shape {shape}, expected {expected} for backbone"
+            f" {backbone!r}"
+        )
+    snippets, count = shape[:2] if is_unt else shape[1::-1]
+    _check_crops(path, crops, count)
+    layout.check_shape((snippets, shape[2]), dtype, str(path))
+    return _Stored(path, count, snippets, shape[2])
+
+
+# What reading a damaged archive raises besides.
+_DAMAGES = (
+    ValueError,
+    EOFError,
+    SyntaxError,
+    NotImplementedError,
+    RuntimeError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+def _damaged(path: pathlib.Path, error: Exception) -> errors.InputError:
+    """The error of a file that cannot be read."""
+    reason = str(error).partition("\n")[0] or type(error).__name__
+    return errors.InputError(
+        f"{path}: not a whole .npz file with an array 'feature': {reason}"
+    )
+
+
+def _check_crops(path: pathlib.Path, crops: str, count: int) -> None:
+    """Raises unless the crops wanted are among those of a file."""
+    if crops != "mean" and not (crops.isdecimal() and int(crops) < count):
+        raise errors.InputError(
+            f"{path}: found {count} crops, expected 'mean' of them or the number of one,"
+            f" 0 to {count - 1}, instead of {crops!r}"
+        )
+
+
+def _read_streams(
+    stored: Mapping[str, tuple[_Stored, _Stored]],
+    backbone: str,
+    crops: str,
+    video_id: str,
+) -> tuple[np.ndarray, np.ndarray]:
+    """RGB and flow features of one video, cut to the shorter."""
+    length = min(entry.snippets for entry in stored[video_id])
+    rgb, flow = (_read(entry, backbone, crops)[:length] for entry in stored[video_id])
+    return rgb, flow
+
+
+def _read(entry: _Stored, backbone: str, crops: str) -> np.ndarray:
+    """The features of one stream, [T, D], of the dtype they are stored in."""
+    try:
+        with zipfile.ZipFile(entry.path) as archive, archive.open(_MEMBER) as member:
+            values = np.lib.format.read_array(member, allow_pickle=False)
+    except (OSError, KeyError, *_DAMAGES) as error:
+        raise _damaged(entry.path, error) from None
+    if backbone == "unt":
+        values = values[:, :, :, 0, 0].swapaxes(0, 1)
+    if crops != "mean":
+        return values[int(crops)]
+    mean = values.mean(axis=0, dtype=np.promote_types(values.dtype, np.float32))
+    return mean.astype(values.dtype)

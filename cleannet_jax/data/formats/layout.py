@@ -1,0 +1,229 @@
+"""What readers of foreign layouts share: stream order, ids of both sides, frame rates.
+
+A joint array is (T, 2D), one row a snippet, with both streams in its columns. Which
+half is RGB is declared, as "rgb,flow" or "flow,rgb", and never looked for in the data.
+"""
+
+import os
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from cleannet_jax import errors
+from cleannet_jax.data import annotations as annotations_lib
+from cleannet_jax.data import manifest as manifest_lib
+from cleannet_jax.data.formats import thumos
+
+ORDERS = ("rgb,flow", "flow,rgb")
+
+
+def check_order(order: str) -> None:
+    """Raises an InputError unless `order` is one of `ORDERS`."""
+    if order not in ORDERS:
+        raise errors.InputError(
+            f"stream order: found {order!r}, expected {' or '.join(map(repr, ORDERS))}"
+        )
+
+
+def split_streams(joint: np.ndarray, *, order: str) -> tuple[np.ndarray, np.ndarray]:
+    """Returns copies of the RGB and the flow half of a joint array, each (T, D)."""
+    check_order(order)
+    first, second = (np.array(half) for half in np.split(joint, 2, axis=1))
+    return (first, second) if order == "rgb,flow" else (second, first)
+
+
+def streams(width: int) -> tuple[manifest_lib.Stream, manifest_lib.Stream]:
+    """Returns the manifest's RGB and flow stream, both D wide."""
+    return manifest_lib.Stream("rgb", width), manifest_lib.Stream("flow", width)
+
+
+def check_shape(shape: tuple[int, ...], dtype: np.dtype, place: str) -> tuple[int, int]:
+    """Returns (T, D), the shape of an array of features, once it is one.
+
+    Raises:
+      InputError: the array is not two-dimensional, not of floats, or has no snippet.
+    """
+    if dtype.kind != "f" or dtype.itemsize > 8:
+        raise errors.InputError(
+            f"{place}: found values of type {dtype}, expected float16, float32 or"
+            " float64"
+        )
+    if len(shape) != 2 or 0 in shape:
+        raise errors.InputError(
+            f"{place}: found shape {shape}, expected (snippets, width) and no 0 in it"
+        )
+    return shape
+
+
+def common_width(widths: Mapping[str, int], *, joint: bool) -> int:
+    """Returns D, the width of one stream, which all arrays must agree on.
+
+    Args:
+      widths: place -> columns of the array there; at least one.
+      joint: whether an array holds both streams.
+
+    Raises:
+      InputError: two arrays differ, or a joint one cannot be halved.
+    """
+    first, width = next(iter(widths.items()))
+    for place, other in widths.items():
+        if other != width:
+            raise errors.InputError(
+                f"{place}: found {other} columns, expected {width} as in {first}"
+            )
+    if joint and width % 2:
+        raise errors.InputError(
+            f"{first}: found {width} columns, expected an even number: two streams of"
+            " the same width"
+        )
+    return width // 2 if joint else width
+
+
+def read_annotations(path: str | os.PathLike) -> annotations_lib.Annotations:
+    """Returns annotations from a JSON file, or from a folder of THUMOS14's text files.
+
+    Raises:
+      InputError: they cannot be read.
+    """
+    if os.path.isdir(path):
+        return thumos.read_annotations(path)
+    return annotations_lib.read_annotations(path)
+
+
+def matched_files(
+    annotations: annotations_lib.Annotations,
+    parts: Sequence[tuple[str, Mapping[str, Any]]],
+    *,
+    place: str | os.PathLike,
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Returns where the features of each annotated video are, by sorted id, and notes.
+
+    Args:
+      annotations: the annotated videos.
+      parts: a subset, and id -> where the features are, for each of its videos.
+      place: where all of them lie.
+
+    Raises:
+      InputError: as `matched_ids` does, or the features of a video lie with those of
+        another subset than its own.
+    """
+    merged: dict[str, Any] = {}
+    for subset, found in parts:
+        merged |= found
+        for video_id in found:
+            video = annotations.videos.get(video_id)
+            if video and video.subset != subset:
+                raise errors.InputError(
+                    f"{place}: the features of video {video_id!r} lie with those of"
+                    f" subset {subset!r}, but {annotations.path} says"
+                    f" {video.subset!r}"
+                )
+    subsets = [subset for subset, _ in parts]
+    ids, notes = matched_ids(annotations, merged, subsets=subsets, place=place)
+    return {video_id: merged[video_id] for video_id in ids}, notes
+
+
+def matched_ids(
+    annotations: annotations_lib.Annotations,
+    found: Collection[str],
+    *,
+    subsets: Collection[str],
+    place: str | os.PathLike,
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Returns the sorted ids with annotation and features, and notes on the others.
+
+    Args:
+      annotations: the annotated videos.
+      found: ids of the videos with features.
+      subsets: the subsets whose videos ought to have features.
+      place: where the features lie.
+
+    Raises:
+      InputError: a subset is not in the annotations, no id is on both sides, or one
+        that is cannot be part of a file name.
+    """
+    of_subsets = [
+        annotations_lib.subset_videos(annotations, subset) for subset in subsets
+    ]
+    wanted = {video.id for videos in of_subsets for video in videos}
+    ids = tuple(sorted(wanted & set(found)))
+    if not ids:
+        raise errors.InputError(
+            f"{place}: none of the {len(found)} videos with features"
+            f" ({listed(found)}) is annotated in {annotations.path} ({listed(wanted)})"
+        )
+    for video_id in ids:
+        if not manifest_lib.is_path_part(video_id):
+            raise errors.InputError(
+                f"{place}: video {video_id!r}: the id cannot be part of a file name"
+            )
+    wanted_of = f"subsets {' and '.join(map(repr, subsets))} of {annotations.path}"
+    return ids, (
+        *note(wanted - set(found), f"in {wanted_of}, but without features"),
+        *note(set(found) - wanted, f"features, but not in {wanted_of}: left out"),
+    )
+
+
+def note(ids: Collection[str], what: str) -> tuple[str, ...]:
+    """Returns a note on some videos, none if there is no such video."""
+    return (f"{what}: {len(ids)} videos, {listed(ids)}",) if ids else ()
+
+
+def listed(names: Collection[str]) -> str:
+    """Returns the first three names in sorted order, and how many more there are."""
+    shown = ", ".join(map(repr, sorted(names)[:3])) or "none"
+    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
+
+
+def frame_rate(
+    annotations: annotations_lib.Annotations,
+    ids: Collection[str],
+    *,
+    fps: float | None,
+) -> float | Literal["annotations"]:
+    """Returns the manifest's `fps` for features at each video's own frame rate.
+
+    Args:
+      annotations: may have the rate of each video.
+      ids: the videos with features.
+      fps: one rate for all of them, which goes before the annotations' own; None for
+        the annotations' own.
+
+    Raises:
+      InputError: no rate is given, and a video has none of its own; or the rate is
+        not above 0.
+    """
+    if fps is not None:
+        if not 0 < fps < 1e9:
+            raise errors.InputError(f"fps: found {fps}, expected a number above 0")
+        return fps
+    for video_id in ids:
+        if annotations.videos[video_id].fps is None:
+            raise errors.InputError(
+                f"{annotations.path}: video {video_id!r} has no fps; expected one for"
+                " each video, or the option fps for all of them"
+            )
+    return "annotations"
+
+
+def rescaled_rate(
+    annotations: annotations_lib.Annotations, ids: Collection[str], *, length: int
+) -> dict[str, float]:
+    """Returns snippets a second by id, where every video has the same number of them.
+
+    Args:
+      annotations: have the duration of each video.
+      ids: the videos with features.
+      length: T, the number of snippets that each video was rescaled to.
+
+    Raises:
+      InputError: the duration of a video is unknown.
+    """
+    for video_id in ids:
+        if annotations.videos[video_id].duration is None:
+            raise errors.InputError(
+                f"{annotations.path}: video {video_id!r} has no duration, which says"
+                f" how long each of its {length} rescaled snippets lasts"
+            )
+    return {video: length / annotations.videos[video].duration for video in ids}

@@ -1,0 +1,119 @@
+"""Proposal lists of SSN: what is read, in seconds, and what is refused."""
+
+import numpy as np
+import pytest
+
+from cleannet_jax import errors
+from cleannet_jax.data.formats import ssn
+
+CATEGORIES = ("Diving", "Jump", "Run")
+DURATIONS = {"a": 10.0, "b": 8.0, "c": None}
+
+# Two instances and three proposals, then none of either, in fractions of the video.
+NORMALISED = """# 1
+a
+1
+1
+2
+2 0.1000 0.3000
+3 0.5 0.9
+3
+2 0.8 1.0 0.1 0.25
+0 0.0000 0.0000 0.6 0.7
+3 0.3 0.9 0.5 1.0000
+# 2
+b
+1
+1
+0
+0
+"""
+
+# The same proposals of a video of 400 frames, under the path of its frames.
+FRAMES = """# 1
+/data/frames/a
+400
+1
+2
+2 40 120
+3 200 360
+3
+2 0.8 1.0 40 100
+0 0.0000 0.0000 240 280
+3 0.3 0.9 200 400
+# 2
+/data/frames/b/
+300
+1
+0
+
+0
+"""
+
+
+def read(tmp_path, content, **options):
+    path = tmp_path / "list.txt"
+    path.write_bytes(content.encode())
+    options = {"durations": DURATIONS, "categories": CATEGORIES} | options
+    return list(ssn.read_proposals(path, **options))
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+@pytest.mark.parametrize("content", [NORMALISED, FRAMES, "\ufeff" + NORMALISED])
+def test_proposals_are_in_seconds(tmp_path, content, ends):
+    first, second = read(tmp_path, content.replace("\n", ends))
+    assert (first.video, second.video) == ("a", "b")
+    assert first.labels == ("Jump", None, "Run")
+    np.testing.assert_allclose(first.segments, [[1, 2.5], [6, 7], [5, 10]], atol=1e-12)
+    assert second.labels == () and second.segments.shape == (0, 2)
+
+
+def test_videos_come_one_at_a_time(tmp_path):
+    path = tmp_path / "list.txt"
+    path.write_text(NORMALISED + "# 3\nc\nnot a number\n")
+    proposals = ssn.read_proposals(path, durations=DURATIONS, categories=CATEGORIES)
+    assert next(proposals).video == "a"
+    assert next(proposals).video == "b"
+    with pytest.raises(errors.InputError, match="line 18"):
+        next(proposals)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("# 1\n", "", "line 1: found 'a', expected a block that starts with #"),
+        ("3 0.3 0.9 0.5 1.0000\n", "", "line 8: found 2 lines to the end of the block"),
+        ("3 0.3", "3 0.3 0.9 0.5 1\n3 0.3", "line 12: found '3 0.3 .* the end of the"),
+        (
+            "3 0.5 0.9\n",
+            "",
+            r"line 7: found 1 columns, .3., expected 3: class start end",
+        ),
+        ("0.6 0.7", "0.6", "line 10: found 4 columns, .* expected 5: class best_tiou"),
+        ("0.6 0.7", "0.6 nan", "line 10: found 'nan', expected a finite number"),
+        ("0.6 0.7", "0.6 0.5", r"line 10: found the segment \[0.6, 0.5\]"),
+        ("0.6 0.7", "6 7", r"line 10: .* of length 1, expected one inside the video"),
+        ("0.6 0.7", "-0.1 0.7", "line 10: .* expected one inside the video"),
+        ("0 0.0000", "4 0.0000", "line 10: found class 4, expected 0 to 3"),
+        ("0 0.0000", "Run 0.0000", "line 10: found 'Run', expected a whole number"),
+        ("a\n1\n1\n", "a\n1\nx\n", "line 4: found 'x', expected a finite number"),
+        ("a\n1\n1\n", "a\n1\n0\n", "line 1: found length 0"),
+        ("1\n1\n2\n", "1\n1\n2.5\n", "line 5: found '2.5', expected a whole number"),
+        ("\nb\n", "\na\n", "line 12: video 'a' has a block above already"),
+        ("\nb\n", "\nc\n", "line 12: found no duration of video 'c'"),
+        ("\nb\n", "\nv_b\n", "line 12: found no duration of video 'v_b'"),
+        ("1\n1\n0\n0\n", "1\n1\n0\n", "line 12: found a block of 4 lines, expected"),
+    ],
+)
+def test_a_bad_block_is_named(tmp_path, old, new, message):
+    assert old in NORMALISED
+    with pytest.raises(errors.InputError, match=f"list.txt: {message}") as error:
+        read(tmp_path, NORMALISED.replace(old, new, 1))
+    assert "\n" not in str(error.value)
+
+
+def test_an_empty_list_is_refused(tmp_path):
+    with pytest.raises(errors.InputError, match="found no block"):
+        read(tmp_path, "\n")
+    with pytest.raises(errors.InputError, match="no such file"):
+        list(ssn.read_proposals(tmp_path / "x", durations={}, categories=()))
