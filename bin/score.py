@@ -38,10 +38,19 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
         "--proposals",
         required=True,
         metavar="FILE",
-        help=".npz with the array `proposals` in snippets, or ActivityNet JSON",
+        help=".npz with the array `proposals` in snippets, ActivityNet JSON, or .txt, a "
+        "proposal list of SSN (structured segment networks)",
     )
     parser.add_argument(
-        "--out", required=True, metavar="FILE", help="same kind of file as --proposals"
+        "--out",
+        required=True,
+        metavar="FILE",
+        help="same kind of file as --proposals; JSON for a proposal list of SSN",
+    )
+    parser.add_argument(
+        "--annotations",
+        metavar="FILE",
+        help="annotation file with the durations that a proposal list of SSN lacks",
     )
     parser.add_argument(
         "--snippet-seconds",
@@ -81,6 +90,7 @@ def main(arguments: list[str]) -> int:
                 parsed.out,
                 snippet_seconds=parsed.snippet_seconds,
                 offset_seconds=parsed.offset_seconds,
+                annotations=parsed.annotations,
             )
     except errors.InputError as error:
         print(f"error: {error}", file=sys.stderr)

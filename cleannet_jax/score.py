@@ -17,6 +17,7 @@ import numpy as np
 from cleannet_jax import errors
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import files, manifest
+from cleannet_jax.data.formats import ssn
 from cleannet_jax.ops import contrast, segments
 
 # Lengths that arrays are padded to are multiples of it, so that videos share programs.
@@ -52,18 +53,24 @@ def score_submission(
     *,
     snippet_seconds: float | None,
     offset_seconds: float = 0.0,
+    annotations: str | None = None,
 ) -> int:
     """Scores the detections of an ActivityNet submission, in seconds.
+
+    A proposal without a label gets the category that its contrast score is highest for.
 
     Args:
       folder: ID.npy of (T, N) probabilities for every video with proposals, and
         scp.json, {"categories": [N names], "timebase": {ID: {"fps", "stride",
         "offset"}}}.
-      proposals_path: submission JSON; its own scores may be absent.
+      proposals_path: submission JSON, its own scores may be absent; or .txt, a proposal
+        list of SSN, whose labels are not used: they come from the ground truth.
       out: the same file with four scores at every row.
       snippet_seconds: from one snippet to the next; None to read it for every video
         from timebase.json in the folder.
       offset_seconds: where snippet 0 starts.
+      annotations: path of an annotation file, for the durations that a proposal list
+        of SSN lacks.
 
     Returns:
       The number of proposals.
@@ -75,7 +82,10 @@ def score_submission(
     categories, timebase_of = _read_index(
         place / "scp.json", snippet_seconds, offset_seconds
     )
-    content = annotations_lib.read_proposals(proposals_path)
+    if proposals_path.endswith(".txt"):
+        content = _ssn_submission(proposals_path, categories, annotations)
+    else:
+        content = annotations_lib.read_proposals(proposals_path)
     count = 0
     for video, rows in content["results"].items():
         if not rows:
@@ -86,6 +96,33 @@ def score_submission(
         count += len(rows)
     files.write_json(out, content)
     return count
+
+
+def _ssn_submission(
+    path: str, categories: list[str], annotations: str | None
+) -> dict[str, Any]:
+    """A proposal list of SSN as a submission without labels and scores."""
+    if annotations is None:
+        raise errors.InputError(
+            f"{path}: a proposal list of SSN has no durations; --annotations names a"
+            " file that has them"
+        )
+    videos = annotations_lib.read_annotations(annotations).videos
+    lists = ssn.read_proposals(
+        path,
+        durations={video.id: video.duration for video in videos.values()},
+        categories=sorted(categories),
+    )
+    results = {
+        proposals.video: [{"segment": pair} for pair in proposals.segments.tolist()]
+        for proposals in lists
+    }
+    external_data = {"used": False, "details": ""}
+    return {
+        "version": "VERSION 1.3",
+        "results": results,
+        "external_data": external_data,
+    }
 
 
 def read_scp(
@@ -217,16 +254,16 @@ def _score_rows(
             f"{place}[{empty[0]}]: found segment {seconds[empty[0]].tolist()}, expected "
             "an end after the start"
         )
-    chosen = []
     for row, proposal in enumerate(rows):
-        if proposal["label"] not in categories:
+        if proposal.get("label", categories[0]) not in categories:
             raise errors.InputError(
                 f"{place}[{row}]: label {proposal['label']!r} is none of the "
                 f"{len(categories)} categories of the SCP"
             )
-        chosen.append(categories.index(proposal["label"]))
     scores = jax.device_get(_padded_scores(scp, proposals))
-    for row, (proposal, category) in enumerate(zip(rows, chosen, strict=True)):
+    for row, proposal in enumerate(rows):
+        best = categories[int(scores.contrast[:, row].argmax())]
+        category = categories.index(proposal.setdefault("label", best))
         if "score" in proposal:
             proposal["input_score"] = proposal["score"]
         for name, values in scores._asdict().items():

@@ -137,6 +137,45 @@ def test_bad_rows_are_named(tmp_path, scp, row, message):
     assert message in str(caught.value) and "['a'][1]" in str(caught.value)
 
 
+# SSN's list: one video of one second a unit, no ground truth, and two proposals, in
+# fractions of its 150 s, each with a label that must not be used.
+SSN_LIST = """# 1
+a
+1
+1
+0
+2
+2 0.8 1.0 0.1 0.25
+0 0.0 0.0 0.6 0.7
+"""
+
+
+def test_a_proposal_list_gets_the_category_of_its_best_contrast(tmp_path, scp):
+    index(tmp_path)
+    (tmp_path / "list.txt").write_text(SSN_LIST)
+    video = {"subset": "test", "duration": 150.0, "annotations": []}
+    annotations = tmp_path / "annotations.json"
+    annotations.write_text(json.dumps({"database": {"a": video}}))
+    out = tmp_path / "out.json"
+    arguments = (str(tmp_path), str(tmp_path / "list.txt"), str(out))
+    with pytest.raises(errors.InputError, match="--annotations names a file"):
+        score.score_submission(*arguments, snippet_seconds=0.5)
+    count = score.score_submission(
+        *arguments, snippet_seconds=0.5, annotations=str(annotations)
+    )
+    assert count == 2
+    rows = json.loads(out.read_text())["results"]["a"]
+    for row, segment in zip(rows, ([15.0, 37.5], [90.0, 105.0]), strict=True):
+        assert row["segment"] == pytest.approx(segment)
+        proposal = np.array(segment) / 0.5
+        scores = [
+            float(contrast.contrast_score(scp[:, category], proposal))
+            for category in range(3)
+        ]
+        assert row["label"] == ["run", "jump", "throw"][int(np.argmax(scores))]
+        assert row["contrast"] == pytest.approx(max(scores), abs=2e-5)
+
+
 def test_program_ends_with_one_line_and_2(tmp_path, scp):
     def run(*arguments):
         return subprocess.run(
