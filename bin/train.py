@@ -65,6 +65,9 @@ def build_config(arguments: argparse.Namespace) -> config_lib.Config:
         for field in dataclasses.fields(config_lib.Config)
         if field.name != "dataset" and (text := getattr(arguments, field.name))
     }
+    if "heads" in named:
+        # Heads that were trained elsewhere take the place of stage 1.
+        named.setdefault("head_steps", 0)
     config = dataclasses.replace(config, **named)
     config_lib.check(config)
     return config

@@ -34,6 +34,7 @@ class Config:
     num_samples: int = _option(4, "K, samples an anchor under TSN sampling")
 
     # Stage 1: the two single-stream heads, each alone.
+    heads: str = _option("", "heads.npz of bin/convert.py to start from, for stage 1")
     head_steps: int = _option(500, "batches (videos) of stage 1")
     head_learning_rate: float = _option(0.001, "learning rate of stage 1")
     head_momentum: float = _option(0.9, "momentum of stage 1")

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from cleannet_jax import checkpoint, errors, evaluate, logs, runs, train
+from cleannet_jax import checkpoint, convert, errors, evaluate, logs, runs, train
 from cleannet_jax import config as config_lib
 from cleannet_jax import localize as localize_lib
 from cleannet_jax.data import annotations as annotations_lib
@@ -52,7 +52,10 @@ def open_dataset(
     if data is None:
         return sample.sample_dataset(config.dataset, seed=_SAMPLE_SEED)
     folder = pathlib.Path(data)
-    manifest = manifest_lib.read_manifest(config.manifest or folder / "manifest.json")
+    path = pathlib.Path(config.manifest or folder / "manifest.json")
+    if not config.manifest and not path.exists():
+        raise _no_manifest(folder)
+    manifest = manifest_lib.read_manifest(path)
     annotations = annotations_lib.read_annotations(folder / manifest.annotations)
     with logs.progress_bar("validate", total=len(annotations.videos)) as bar:
         report = validation.validate(
@@ -70,6 +73,20 @@ def open_dataset(
         print(text)
     return features_lib.open_feature_folder(
         folder, manifest=manifest, annotations=annotations, categories=categories
+    )
+
+
+def _no_manifest(folder: pathlib.Path) -> errors.InputError:
+    """The error of a folder without a manifest, with what to do about it."""
+    if not folder.is_dir():
+        return errors.InputError(f"{folder}: no such folder")
+    try:
+        layout = convert.detect(folder)
+    except errors.InputError as error:
+        return errors.InputError(f"{folder}: no manifest.json in it; {error}")
+    return errors.InputError(
+        f"{folder}: no manifest.json in it, but it looks like the layout {layout!r}; "
+        f"convert it once: python bin/convert.py {folder} --to NEW --layout {layout}"
     )
 
 

@@ -18,7 +18,7 @@ import optax
 from cleannet_jax import checkpoint, errors, logs
 from cleannet_jax import config as config_lib
 from cleannet_jax.data import features as features_lib
-from cleannet_jax.data import pipeline
+from cleannet_jax.data import heads, pipeline
 from cleannet_jax.models import cleannet, head
 from cleannet_jax.ops import losses, pooling, segments
 
@@ -215,6 +215,7 @@ def train_stage(
         batches.set_state(restored.pipeline)
     done = restored.step if restored else 0
     if done == stage.steps:
+        checkpoint.save(manager, done, state, batches.get_state())
         manager.close()
         return state.params
     log = logs.MetricsLog(run, first_step=stage.first_step + done + 1)
@@ -290,7 +291,12 @@ def train(
     """
     keys = jax.random.split(jax.random.key(config.seed))
     widths = dataset.stream_widths
-    head_params = create_head_params(keys[0], widths, len(dataset.categories))
+    if config.heads:
+        head_params = heads.read(
+            config.heads, categories=dataset.categories, stream_widths=widths
+        )
+    else:
+        head_params = create_head_params(keys[0], widths, len(dataset.categories))
     stage = Stage("head", config, widths)
     streams = train_stage(stage, head_params, dataset, run)
     fused = {"head": head.fuse_streams(streams["rgb"], streams["flow"])}

@@ -4,11 +4,14 @@ import pathlib
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
 
-from cleannet_jax import config, errors, experiment, runs
+from cleannet_jax import config, errors, experiment, runs, train
 from cleannet_jax.data import annotations as annotations_lib
+from cleannet_jax.data import heads
+from cleannet_jax.models import head
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -87,6 +90,38 @@ def test_a_run_from_training_to_new_detections(feature_folder, tiny_config, tmp_
     assert done.returncode == 2 and "wrong width" in done.stderr
 
 
+def test_heads_from_elsewhere_take_the_place_of_stage_1(
+    feature_folder, tiny_config, tmp_path
+):
+    plain = config.variant(tiny_config, "plain")
+    data = str(feature_folder)
+    first = experiment.train_and_evaluate(plain, "plain", data, tmp_path / "trained")
+    dataset = experiment.open_dataset(plain, data)
+    stage = train.Stage("head", plain, dataset.stream_widths)
+    fresh = train.create_head_params(jax.random.key(0), dataset.stream_widths, 3)
+    streams = train.train_stage(stage, fresh, dataset, tmp_path / "trained")
+    path = tmp_path / "heads.npz"
+    found = heads.Heads(dataset.categories, streams, 0, 0, (0.0, 0.0), (0.0, 0.0))
+    heads.write(path, found)
+    given = dataclasses.replace(plain, heads=str(path), head_steps=0)
+    folder = tmp_path / "given"
+    assert experiment.train_and_evaluate(given, "plain", data, folder) == first
+    params = experiment.restore(folder, runs.read_description(folder))
+    fused = head.fuse_streams(streams["rgb"], streams["flow"])
+    for one, other in zip(
+        jax.tree.leaves(params["head"]), jax.tree.leaves(fused), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_foreign_layout_is_told_how_to_convert_it(tiny_config, tmp_path):
+    np.save(tmp_path / "video.npy", np.zeros((4, 2)))
+    with pytest.raises(errors.InputError) as caught:
+        experiment.open_dataset(tiny_config, str(tmp_path))
+    command = f"python bin/convert.py {tmp_path} --to NEW --layout opentad"
+    assert command in str(caught.value)
+
+
 def test_a_folder_of_something_else_is_left_alone(
     feature_folder, tiny_config, tmp_path
 ):
@@ -132,7 +167,7 @@ def test_unfinished_run_is_not_localized_with(feature_folder, tiny_config, tmp_p
         (["--dataset", "kinetics"], "--dataset: found 'kinetics', expected one of act"),
         (["--dataset", "thumos14", "--steps", "many"], "steps: found 'many', expected"),
         (["--dataset", "thumos14", "--variant", "x"], "variant: found 'x', expected"),
-        (["--dataset", "thumos14", "--data", "absent"], "no such file"),
+        (["--dataset", "thumos14", "--data", "absent"], "absent: no such folder"),
         (["--dataset", "sfinge3d"], "sfinge3d"),
     ],
 )
