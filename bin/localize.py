@@ -15,6 +15,7 @@ import sys
 
 from cleannet_jax import errors, experiment, localize, logs, runs
 from cleannet_jax.data import annotations as annotations_lib
+from cleannet_jax.data.formats import thumos
 
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
@@ -36,7 +37,10 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
         "--subset", help="the videos to localize in (default: the evaluation subset)"
     )
     parser.add_argument(
-        "--out", metavar="FILE", required=True, help="predictions, a JSON file"
+        "--out",
+        metavar="FILE",
+        required=True,
+        help="predictions: JSON, or the THUMOS14 kit's text where it ends in .txt",
     )
     parser.add_argument(
         "--scp", metavar="DIR", help="folder to write the SCP of every video to"
@@ -68,9 +72,11 @@ def run(parsed: argparse.Namespace) -> str:
         predictions = localize.localize(
             params, dataset, ids, config, progress=lambda done, total: bar.update()
         )
-    annotations_lib.write_predictions(
-        parsed.out, predictions, details=experiment.details(dataset)
-    )
+    if parsed.out.endswith(".txt"):
+        thumos.write_detections(parsed.out, predictions)
+    else:
+        details = experiment.details(dataset)
+        annotations_lib.write_predictions(parsed.out, predictions, details=details)
     if parsed.scp:
         localize.write_scp(params, dataset, ids, config, parsed.scp)
     found = f"{len(predictions.scores)} detections in {len(ids)} videos: {parsed.out}"
