@@ -89,6 +89,9 @@ def main(arguments: list[str]) -> int:
     except logs.Interrupted as stop:
         print(stop, file=sys.stderr)
         return 128 + stop.signal_number
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from there", file=sys.stderr)
+        return 130
     print(f"\n{table}\n\npredictions, results, metrics and checkpoints: {folder}")
     return 0
 
