@@ -156,6 +156,10 @@ def main(arguments: list[str]) -> int:
     """Runs the program; returns its exit code."""
     parsed = parse_arguments(arguments)
     try:
+        if parsed.json in (*parsed.predictions, parsed.ground_truth):
+            raise errors.InputError(
+                f"--json: {parsed.json} is an input of this command"
+            )
         text, content = build_result(parsed)
     except errors.InputError as error:
         print(f"error: {error}", file=sys.stderr)

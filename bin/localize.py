@@ -67,6 +67,8 @@ def run(parsed: argparse.Namespace) -> str:
             f"{dataset.name}: no video of subset {dataset.evaluation_subset!r} has "
             "features"
         )
+    if parsed.scp:
+        localize.check_scp_folder(parsed.scp)
     params = experiment.restore(folder, description)
     with logs.progress_bar("localize", total=len(ids)) as bar:
         predictions = localize.localize(

@@ -81,6 +81,8 @@ def main(arguments: list[str]) -> int:
                 raise errors.InputError(
                     f"--{name}: found {value}, expected a number of seconds"
                 )
+        if parsed.out in (parsed.proposals, parsed.scp):
+            raise errors.InputError(f"--out: {parsed.out} is an input of this command")
         if parsed.proposals.endswith(".npz"):
             count = score.score_arrays(parsed.scp, parsed.proposals, parsed.out)
         else:

@@ -105,6 +105,11 @@ def train_and_evaluate(
       The table of results, baselines first.
     """
     dataset = open_dataset(config, data)
+    if not dataset.evaluation_ids:
+        raise errors.InputError(
+            f"{dataset.name}: no video of subset {dataset.evaluation_subset!r}, the one "
+            "to evaluate on, has features"
+        )
     where = "embedded sample" if data is None else str(pathlib.Path(data).absolute())
     with runs.open_run(folder, runs.describe(config, dataset, where)):
         fused, trained = train.train(config, dataset, folder)

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cleannet_jax import config as config_lib
+from cleannet_jax import errors
 from cleannet_jax.data import features as features_lib
 from cleannet_jax.data import files, pipeline
 from cleannet_jax.metrics import average_precision
@@ -227,6 +228,17 @@ def localize(
         segments=np.concatenate([found.segments for found in videos]),
         scores=np.concatenate([found.scores for found in videos]),
     )
+
+
+def check_scp_folder(folder: str | os.PathLike) -> None:
+    """Raises an InputError if a folder holds anything else than SCPs."""
+    folder = pathlib.Path(folder)
+    foreign = folder.exists() and not (folder / "scp.json").exists()
+    if foreign and (not folder.is_dir() or any(folder.iterdir())):
+        raise errors.InputError(
+            f"{folder}: found something else there, expected a new folder or one with "
+            "scp.json"
+        )
 
 
 def write_scp(

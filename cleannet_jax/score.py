@@ -176,12 +176,17 @@ def _padded_scores(scp: np.ndarray, proposals: np.ndarray) -> contrast.ProposalS
 def _read_proposals(path: str, *, num_categories: int) -> np.ndarray:
     """The array `proposals` of an .npz, every row usable."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        archive = np.load(path, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise errors.InputError(f"{path}: found one .npy array, expected an .npz")
+        with archive:
             proposals = archive["proposals"]
     except FileNotFoundError:
         raise errors.InputError(f"{path}: no such file") from None
     except KeyError:
         raise errors.InputError(f"{path}: no array `proposals` in it") from None
+    except errors.InputError:
+        raise
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise errors.InputError(f"{path}: not a whole .npz archive: {error}") from None
     single = proposals.ndim == 2 and proposals.shape[1] == 2

@@ -199,3 +199,15 @@ def test_help_names_every_field():
     assert done.returncode == 0
     for field in dataclasses.fields(config.Config):
         assert f"--{field.name}" in done.stdout
+
+
+def test_nothing_to_evaluate_on_is_said_before_training(
+    feature_folder, tiny_config, tmp_path
+):
+    manifest = feature_folder / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"validation"', '"test"'))
+    with pytest.raises(errors.InputError, match="no video of subset 'test'"):
+        experiment.train_and_evaluate(
+            tiny_config, "full", str(feature_folder), tmp_path / "run"
+        )
+    assert not (tmp_path / "run").exists()

@@ -192,3 +192,26 @@ def test_program_ends_with_one_line_and_2(tmp_path, scp):
     assert done.stdout.startswith("1 proposals scored")
     wrong = run(*arguments[:-1], "absent.npz", "--out", str(tmp_path / "x.npz"))
     assert (wrong.returncode, wrong.stderr) == (2, "error: absent.npz: no such file\n")
+
+
+def test_an_input_is_never_the_output(tmp_path, scp):
+    path = save_proposals(tmp_path, [[2.0, 9.0]])
+    before = pathlib.Path(path).read_bytes()
+    done = subprocess.run(
+        [sys.executable, str(PROGRAM), "--scp", str(tmp_path / "a.npy")]
+        + ["--proposals", path, "--out", path],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2 and "is an input of this command" in done.stderr
+    assert pathlib.Path(path).read_bytes() == before
+
+
+def test_a_score_that_is_not_finite_is_named(tmp_path, scp):
+    index(tmp_path)
+    path = submission(tmp_path, [ROW | {"score": float("inf")}])
+    with pytest.raises(errors.InputError, match="score: expected a finite number"):
+        score.score_submission(
+            str(tmp_path), path, str(tmp_path / "out.json"), snippet_seconds=0.5
+        )

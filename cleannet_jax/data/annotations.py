@@ -183,6 +183,11 @@ def read_proposals(path: str | os.PathLike) -> dict[str, Any]:
         for row, proposal in enumerate(_list(rows, where)):
             _segment(proposal, f"{where}[{row}]")
             _text(proposal, "label", f"{where}[{row}]")
+            if "score" in proposal and math.isinf(_score(proposal, f"{where}[{row}]")):
+                raise errors.InputError(
+                    f"{where}[{row}]: score: expected a finite number, found"
+                    f" {reprlib.repr(proposal['score'])}"
+                )
     return content
 
 
