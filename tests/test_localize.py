@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cleannet_jax import localize
+from cleannet_jax import config, localize
 from cleannet_jax.data import features as features_lib
 from cleannet_jax.data import manifest
 from cleannet_jax.models import cleannet, head
@@ -40,8 +40,6 @@ def test_threshold_takes_the_best_category_if_none_is_likely():
 
 
 def config_with(**changes):
-    from cleannet_jax import config
-
     return dataclasses.replace(config.Config(), **changes)
 
 
