@@ -11,9 +11,9 @@ it, with the time base of every video):
     python bin/score.py --scp SCP_FOLDER --proposals proposals.json \\
         --snippet-seconds 0.5 --out scored.json
 
-The output is the input with four scores at every proposal: action (s_a), starting
-(s_s), ending (s_e) and contrast (s); in JSON, "score" becomes the contrast score and
-the score that was there stays under "input_score".
+The output is the input with five scores at every proposal: action (s_a), starting
+(s_s), ending (s_e), contrast (s) and outer_inner, AutoLoc's; in JSON, "score" becomes
+the one that --evaluator names and the score that was there stays under "input_score".
 """
 
 import argparse
@@ -46,6 +46,12 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
         required=True,
         metavar="FILE",
         help="same kind of file as --proposals; JSON for a proposal list of SSN",
+    )
+    parser.add_argument(
+        "--evaluator",
+        choices=score.EVALUATORS,
+        default="contrast",
+        help="what becomes the score of a proposal in JSON (default: contrast)",
     )
     parser.add_argument(
         "--annotations",
@@ -93,6 +99,7 @@ def main(arguments: list[str]) -> int:
                 snippet_seconds=parsed.snippet_seconds,
                 offset_seconds=parsed.offset_seconds,
                 annotations=parsed.annotations,
+                evaluator=parsed.evaluator,
             )
     except errors.InputError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -23,6 +23,9 @@ from cleannet_jax.ops import contrast, segments
 # Lengths that arrays are padded to are multiples of it, so that videos share programs.
 _MULTIPLE = 256
 
+# What a proposal's "score" becomes: which one of `contrast.ProposalScores`, and whose.
+EVALUATORS = {"contrast": "Eq. 12", "outer_inner": "AutoLoc's"}
+
 
 def score_arrays(scp_path: str, proposals_path: str, out: str) -> int:
     """Scores the proposals of one video, in snippets.
@@ -30,7 +33,7 @@ def score_arrays(scp_path: str, proposals_path: str, out: str) -> int:
     Args:
       scp_path: .npy of (T, N) probabilities.
       proposals_path: .npz whose array `proposals` is (P, 2) or (N, P, 2).
-      out: .npz with `proposals` and the four scores, each (N, P) float32.
+      out: .npz with `proposals` and the five scores, each (N, P) float32.
 
     Returns:
       The number of proposals, counted once a category where each has its own.
@@ -54,10 +57,11 @@ def score_submission(
     snippet_seconds: float | None,
     offset_seconds: float = 0.0,
     annotations: str | None = None,
+    evaluator: str = "contrast",
 ) -> int:
     """Scores the detections of an ActivityNet submission, in seconds.
 
-    A proposal without a label gets the category that its contrast score is highest for.
+    A proposal without a label gets the category that its score is highest for.
 
     Args:
       folder: ID.npy of (T, N) probabilities for every video with proposals, and
@@ -65,12 +69,13 @@ def score_submission(
         "offset"}}}.
       proposals_path: submission JSON, its own scores may be absent; or .txt, a proposal
         list of SSN, whose labels are not used: they come from the ground truth.
-      out: the same file with four scores at every row.
+      out: the same file with five scores at every row, "score" being the evaluator's.
       snippet_seconds: from one snippet to the next; None to read it for every video
         from timebase.json in the folder.
       offset_seconds: where snippet 0 starts.
       annotations: path of an annotation file, for the durations that a proposal list
         of SSN lacks.
+      evaluator: a key of `EVALUATORS`.
 
     Returns:
       The number of proposals.
@@ -92,7 +97,7 @@ def score_submission(
             continue
         scp = read_scp(place / _file_name(video), num_categories=len(categories))
         where = f"{proposals_path}: results[{video!r}]"
-        _score_rows(rows, scp, categories, timebase_of(video), where)
+        _score_rows(rows, scp, categories, timebase_of(video), evaluator, where)
         count += len(rows)
     files.write_json(out, content)
     return count
@@ -248,6 +253,7 @@ def _score_rows(
     scp: np.ndarray,
     categories: list[str],
     timebase: manifest.Timebase,
+    evaluator: str,
     place: str,
 ) -> None:
     """Adds the scores to the rows of one video."""
@@ -266,11 +272,12 @@ def _score_rows(
                 f"{len(categories)} categories of the SCP"
             )
     scores = jax.device_get(_padded_scores(scp, proposals))
+    decisive = getattr(scores, evaluator)
     for row, proposal in enumerate(rows):
-        best = categories[int(scores.contrast[:, row].argmax())]
+        best = categories[int(decisive[:, row].argmax())]
         category = categories.index(proposal.setdefault("label", best))
         if "score" in proposal:
             proposal["input_score"] = proposal["score"]
         for name, values in scores._asdict().items():
             proposal[name] = float(values[category, row])
-        proposal["score"] = proposal["contrast"]
+        proposal["score"] = proposal[evaluator]

@@ -51,11 +51,14 @@ def reference_scores(psi, proposal, window=7):
     starting -= mean_over(psi, inflated[0], start)
     ending = -mean_over(edge, deflated[1], inflated[1])
     ending -= mean_over(psi, end, inflated[1])
-    return np.array([action, starting, ending, action + (starting + ending) / 2])
+    ring = mean_over(psi, inflated[0], start) + mean_over(psi, end, inflated[1])
+    outer_inner = mean_over(psi, start, end) - ring / 2
+    total = action + (starting + ending) / 2
+    return np.array([action, starting, ending, total, outer_inner])
 
 
 def all_reference_scores(psi, proposals):
-    """The same for many proposals by float64 prefix sums: [4, P]."""
+    """The same for many proposals by float64 prefix sums: [5, P]."""
     psi = np.asarray(psi, np.float64)
     start, end = np.asarray(proposals, np.float64).T
     edge = reference_edgeness(psi)[1]
@@ -70,7 +73,10 @@ def all_reference_scores(psi, proposals):
     starting = mean(edge, start - quarter, start + quarter)
     starting -= mean(psi, start - quarter, start)
     ending = -mean(edge, end - quarter, end + quarter) - mean(psi, end, end + quarter)
-    return np.stack([action, starting, ending, action + (starting + ending) / 2])
+    ring = mean(psi, start - quarter, start) + mean(psi, end, end + quarter)
+    outer_inner = mean(psi, start, end) - ring / 2
+    total = action + (starting + ending) / 2
+    return np.stack([action, starting, ending, total, outer_inner])
 
 
 jitted_scores = jax.jit(contrast.proposal_scores, static_argnames="window")
@@ -126,20 +132,20 @@ def test_windowed_extrema_have_absolute_positions_and_earliest_ties():
 
 def test_scores_by_hand(evaluate):
     # Window 1 leaves no edgeness. The proposal [2, 6] has a mean of 1 over [3, 5], of
-    # 0 over [1, 2] and of 1 / 2 over [6, 7].
+    # 0 over [1, 2] and of 1 / 2 over [6, 7]; over itself it has 3 / 4.
     psi = jnp.array([0, 0, 0.5, 1, 1, 0.5, 0.5, 0])
     scores = evaluate(psi, jnp.array([2.0, 6.0]), window=1)
-    np.testing.assert_allclose(scores, [1, 0, -0.5, 0.75], atol=1e-7)
+    np.testing.assert_allclose(scores, [1, 0, -0.5, 0.75, 0.5], atol=1e-7)
 
 
 def test_scores_with_edges_by_hand():
     # On STEP with window 3 the proposal [1.5, 4.5] is deflated to [2.25, 3.75] and
     # inflated to [0.75, 5.25]. ψ covers 1.5 of [2.25, 3.75], and none of [0.75, 1.5]
     # or [4.5, 5.25]. e has 1/2 over [1, 2] of [0.75, 2.25] and −1/2 over [3.75, 4] of
-    # [3.75, 5.25].
+    # [3.75, 5.25]. ψ covers 2 of the 3 snippets, and none of those around.
     scores = jitted_scores(jnp.array(STEP), jnp.array([1.5, 4.5]), window=3)
     starting, ending = 0.5 / 1.5, 0.125 / 1.5
-    expected = [1, starting, ending, 1 + (starting + ending) / 2]
+    expected = [1, starting, ending, 1 + (starting + ending) / 2, 2 / 3]
     np.testing.assert_allclose(scores, expected, atol=1e-6)
 
 
@@ -409,7 +415,7 @@ def test_tiny_proposals_approach_the_signal():
     edge = reference_edgeness(psi)[1]
     for length in (1e-2, 1e-4, 1e-6):
         scores = jitted_scores(jnp.asarray(psi), jnp.array([4.5, 4.5 + length]))
-        expected = [psi[4], edge[4] - psi[4], -edge[4] - psi[4], 0]
+        expected = [psi[4], edge[4] - psi[4], -edge[4] - psi[4], 0, 0]
         np.testing.assert_allclose(scores, expected, atol=1e-3)
 
 

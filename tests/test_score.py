@@ -215,3 +215,17 @@ def test_a_score_that_is_not_finite_is_named(tmp_path, scp):
         score.score_submission(
             str(tmp_path), path, str(tmp_path / "out.json"), snippet_seconds=0.5
         )
+
+
+@pytest.mark.parametrize("evaluator", score.EVALUATORS)
+def test_the_evaluator_decides_about_the_score(tmp_path, scp, evaluator):
+    index(tmp_path)
+    out = tmp_path / "out.json"
+    command = [sys.executable, str(PROGRAM), "--scp", str(tmp_path)]
+    command += ["--proposals", submission(tmp_path, [ROW]), "--snippet-seconds", "0.5"]
+    command += ["--evaluator", evaluator, "--out", str(out)]
+    subprocess.run(command, check=True)
+    (found,) = json.loads(out.read_text())["results"]["a"]
+    scores = contrast.proposal_scores(scp[:, 1], np.array([20.0, 40.0]))
+    expected = float(getattr(scores, evaluator))
+    assert found["score"] == found[evaluator] == pytest.approx(expected, abs=2e-5)

@@ -29,6 +29,7 @@ SHORTEST = 2**-10
 
 # Eq. 8: the proposal inflated and deflated by a quarter of its length on each side.
 INSIDE = (0.0, 1.0)
+INFLATED = (-0.25, 1.25)
 DEFLATED = (0.25, 0.75)
 AROUND_START = (-0.25, 0.25)
 BEFORE_START = (-0.25, 0.0)
@@ -52,6 +53,7 @@ class ProposalScores(NamedTuple):
     starting: jax.Array  # [...] Eq. 10
     ending: jax.Array  # [...] Eq. 11
     contrast: jax.Array  # [...] Eq. 12
+    outer_inner: jax.Array  # [...] AutoLoc's, for comparison
 
 
 def windowed_extrema(
@@ -150,6 +152,10 @@ def proposal_scores(
     length: int | jax.Array | None = None,
 ) -> ProposalScores:
     """Action, starting, ending and contrast scores of proposals (Eqs. 9 to 12).
+
+    Beside them the outer–inner contrast of AutoLoc (Shou et al., ECCV 2018), its loss
+    with the sign turned: avg ψ(x_s : x_e) less the mean of ψ over the quarters of a
+    length before and after, zero outside the video (R2).
 
     Args:
       scp: [T] of one category.
@@ -281,6 +287,8 @@ def _proposal_scores(scp, proposals, window, length) -> ProposalScores:
         contrast=score(
             sums_together, (2, 0, INSIDE), (-1, 1, AROUND_START), (-1, 2, AROUND_END)
         ),
+        # The ring is half as long as the proposal: its mean is 3 inflated − 2 inside.
+        outer_inner=score(sums, (3, 0, INSIDE), (-3, 0, INFLATED)),
     )
 
 
