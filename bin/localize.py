@@ -13,8 +13,10 @@ import dataclasses
 import pathlib
 import sys
 
+from cleannet_jax import config as config_lib
 from cleannet_jax import errors, experiment, localize, logs, runs
 from cleannet_jax.data import annotations as annotations_lib
+from cleannet_jax.data import predictions as predictions_lib
 from cleannet_jax.data.formats import thumos
 
 
@@ -32,6 +34,11 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
         metavar="FILE",
         help="its manifest (default: the one the run was trained with, or "
         "DIR/manifest.json)",
+    )
+    parser.add_argument(
+        "--scores",
+        metavar="DIR",
+        help="SCPs of these videos, for a run that reads them (default: as the run)",
     )
     parser.add_argument(
         "--subset", help="the videos to localize in (default: the evaluation subset)"
@@ -55,6 +62,9 @@ def run(parsed: argparse.Namespace) -> str:
     config = description.config
     if parsed.manifest:
         config = dataclasses.replace(config, manifest=parsed.manifest)
+    if parsed.scores:
+        config = dataclasses.replace(config, scores=parsed.scores)
+        config_lib.check(config)
     dataset = experiment.open_dataset(
         config, parsed.data, categories=description.categories
     )
@@ -67,12 +77,21 @@ def run(parsed: argparse.Namespace) -> str:
             f"{dataset.name}: no video of subset {dataset.evaluation_subset!r} has "
             "features"
         )
+    if parsed.scp and config.scores:
+        raise errors.InputError(
+            f"--scp: {folder} computes no SCPs, it reads those of {config.scores}"
+        )
     if parsed.scp:
         localize.check_scp_folder(parsed.scp)
     params = experiment.restore(folder, description)
     with logs.progress_bar("localize", total=len(ids)) as bar:
         predictions = localize.localize(
-            params, dataset, ids, config, progress=lambda done, total: bar.update()
+            params,
+            dataset,
+            ids,
+            config,
+            saved=predictions_lib.open_for(config, dataset),
+            progress=lambda done, total: bar.update(),
         )
     if parsed.out.endswith(".txt"):
         thumos.write_detections(parsed.out, predictions)

@@ -21,10 +21,15 @@ class Config:
     manifest: str = _option("", "manifest file; DIR/manifest.json where empty")
     seed: int = _option(0, "random seed of the run")
 
+    # Where the SCP comes from.
+    classifier: str = _option("untrimmednet", "what classifies snippets, or `scores`")
+    scores: str = _option("", "folder of SCPs to read for the classifier `scores`")
+
     # Components, Table 1 of the paper.
     train_generator: bool = _option(True, "C1: train the proposal generator")
     action_score: bool = _option(True, "C2: evaluate proposals by s_a")
     edge_scores: bool = _option(True, "C3: evaluate proposals by s_s and s_e")
+    outer_inner: bool = _option(False, "evaluate proposals as AutoLoc does instead")
     tsn_sampling: bool = _option(True, "C4: regress anchors from sampled snippets")
     joint: bool = _option(True, "C5: fine-tune the head on covered snippets")
 
@@ -33,11 +38,14 @@ class Config:
     generator_width: int = _option(128, "channels of the generator's convolutions")
     num_samples: int = _option(4, "K, samples an anchor under TSN sampling")
 
-    # Stage 1: the two single-stream heads, each alone.
+    # Stage 1: the classifier, of UntrimmedNet by SGD, each stream alone, ...
     heads: str = _option("", "heads.npz of bin/convert.py to start from, for stage 1")
     head_steps: int = _option(500, "batches (videos) of stage 1")
     head_learning_rate: float = _option(0.001, "learning rate of stage 1")
     head_momentum: float = _option(0.9, "momentum of stage 1")
+    # ... the others by Adam.
+    adam_steps: int = _option(500, "the same for hide_and_seek, stpn and w_talc")
+    adam_learning_rate: float = _option(1e-4, "Adam's learning rate for these")
 
     # Stage 2: CleanNet.
     steps: int = _option(600, "batches (videos) of stage 2")
@@ -62,6 +70,10 @@ class Config:
     log_every: int = _option(10, "batches between two lines of metrics")
 
 
+CLASSIFIERS = ("untrimmednet", "untrimmednet_hard", "hide_and_seek", "stpn", "w_talc")
+# In the place of a classifier: a folder of SCPs that any model has made.
+SCORES = "scores"
+
 # The rows of Table 2 as settings of C1 to C5.
 _COMPONENTS = (
     "train_generator",
@@ -82,19 +94,59 @@ _TABLE_2 = {
 }
 VARIANTS = tuple(_TABLE_2)
 
+# What can be done with any SCP: the rows of Table 2 by name, the thresholding of the
+# classifier's own paper, and AutoLoc (Shou et al., ECCV 2018), which differs from
+# "simple" in the evaluator and its threshold. "outer_inner" is to it as "plain" is.
+_LOCALIZERS = {
+    "threshold": dict(zip(_COMPONENTS, _TABLE_2["untrimmednet"], strict=True)),
+    **{
+        name: dict(zip(_COMPONENTS, components, strict=True))
+        for name, components in _TABLE_2.items()
+        if name != "untrimmednet"
+    },
+}
+_LOCALIZERS["outer_inner"] = _LOCALIZERS["plain"] | {"outer_inner": True}
+_LOCALIZERS["autoloc"] = _LOCALIZERS["simple"] | {
+    "outer_inner": True,
+    "positive_score": 0.3,
+}
+LOCALIZERS = tuple(_LOCALIZERS)
+# Every method that has a name of its own.
+METHODS = (*CLASSIFIERS, *(name for name in LOCALIZERS if name != "threshold"))
 
-def variant(config: Config, name: str) -> Config:
-    """The config of one row of Table 2.
+
+def parts(method: str) -> tuple[str, str]:
+    """The classifier and the localizer of a method.
+
+    Args:
+      method: of `METHODS`, or a classifier and a localizer with a plus between them. A
+        classifier alone is followed by "threshold", a localizer alone has the SCP of
+        UntrimmedNet.
 
     Raises:
-      InputError: there is no variant of that name.
+      InputError: there is no such method.
     """
-    if name not in _TABLE_2:
+    first, plus, second = method.partition("+")
+    classifier, localizer = first, second if plus else "threshold"
+    if not plus and first not in (*CLASSIFIERS, SCORES):
+        classifier, localizer = CLASSIFIERS[0], first
+    if classifier not in (*CLASSIFIERS, SCORES) or localizer not in _LOCALIZERS:
         raise errors.InputError(
-            f"variant: found {name!r}, expected one of {', '.join(VARIANTS)}"
+            f"variant: found {method!r}, expected one of {', '.join(METHODS)}, or a "
+            f"classifier and one of {', '.join(LOCALIZERS)} with + between them, as in "
+            "w_talc+plain; for SCPs from files the classifier is `scores`"
         )
-    components = dict(zip(_COMPONENTS, _TABLE_2[name], strict=True))
-    return dataclasses.replace(config, **components)
+    return classifier, localizer
+
+
+def variant(config: Config, name: str) -> Config:
+    """The config of a method: a row of Table 2 or 3, or a combination (see `parts`).
+
+    Raises:
+      InputError: there is no method of that name.
+    """
+    classifier, localizer = parts(name)
+    return dataclasses.replace(config, classifier=classifier, **_LOCALIZERS[localizer])
 
 
 def parse_value(name: str, text: str) -> Any:
@@ -130,7 +182,7 @@ def _truth(text: str) -> bool:
 
 def check(config: Config) -> None:
     """Raises an InputError that names the first field that makes no sense."""
-    for name in ("head_steps", "steps"):
+    for name in ("head_steps", "adam_steps", "steps"):
         _require(config, name, lambda value: value >= 0, "0 or more")
     for name in (
         "generator_width",
@@ -142,7 +194,12 @@ def check(config: Config) -> None:
         "log_every",
     ):
         _require(config, name, lambda value: value >= 1, "1 or more")
-    for name in ("head_learning_rate", "learning_rate", "decay_rate"):
+    for name in (
+        "head_learning_rate",
+        "adam_learning_rate",
+        "learning_rate",
+        "decay_rate",
+    ):
         _require(config, name, lambda value: 0 < value < float("inf"), "above 0")
     for name in ("head_momentum", "momentum"):
         _require(config, name, lambda value: 0 <= value < 1, "0 or more, below 1")
@@ -161,6 +218,19 @@ def check(config: Config) -> None:
         lambda sizes: len(sizes) > 0 and min(sizes) > 0,
         "sizes above 0",
     )
+    known = (*CLASSIFIERS, SCORES)
+    _require(config, "classifier", lambda value: value in known, ", ".join(known))
+    if (config.classifier == SCORES) != bool(config.scores):
+        raise errors.InputError(
+            f"scores: found {config.scores!r} with the classifier "
+            f"{config.classifier!r}, expected a folder with the classifier {SCORES!r} "
+            "and none with any other"
+        )
+    if config.heads and not config.classifier.startswith("untrimmednet"):
+        raise errors.InputError(
+            f"heads: found {config.heads!r}, expected none with the classifier "
+            f"{config.classifier!r}: they are heads of UntrimmedNet"
+        )
     scores = config.action_score or config.edge_scores
     if config.train_generator and not scores:
         raise errors.InputError(
@@ -171,6 +241,11 @@ def check(config: Config) -> None:
         raise errors.InputError(
             "joint: found true, expected train_generator with it: the head is "
             "fine-tuned on what the generator's proposals cover"
+        )
+    if config.joint and config.classifier != "untrimmednet":
+        raise errors.InputError(
+            f"joint: found true with the classifier {config.classifier!r}, expected "
+            "untrimmednet, whose loss the paper fine-tunes"
         )
 
 

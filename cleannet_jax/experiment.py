@@ -12,7 +12,8 @@ from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import features as features_lib
 from cleannet_jax.data import files, sample, validation
 from cleannet_jax.data import manifest as manifest_lib
-from cleannet_jax.models import head
+from cleannet_jax.data import predictions as predictions_lib
+from cleannet_jax.models import classifiers
 from cleannet_jax.ops import contrast
 
 Params = Any
@@ -21,8 +22,6 @@ GENERATED_NOTE = (
     "GENERATED DATA: features and annotations are made up from a seed; these numbers "
     "do not compare with any published ones."
 )
-# What every variant is compared with, as far as it is not one of them itself.
-_BASELINES = ("untrimmednet", "plain")
 # The sample stays the same whatever the seed of the run, as a real dataset does.
 _SAMPLE_SEED = 0
 
@@ -112,32 +111,60 @@ def train_and_evaluate(
         )
     where = "embedded sample" if data is None else str(pathlib.Path(data).absolute())
     with runs.open_run(folder, runs.describe(config, dataset, where)):
-        fused, trained = train.train(config, dataset, folder)
+        classified, trained = train.train(config, dataset, folder)
         rows = []
-        for name in [*(row for row in _BASELINES if row != variant), variant]:
+        for name in [*_baselines(variant), variant]:
             if name == variant:
                 params, own_config = trained, config
             else:
-                params, own_config = fused, config_lib.variant(config, name)
-            rows.append(_evaluate_row(name, params, own_config, dataset, folder))
+                params, own_config = classified, config_lib.variant(config, name)
+            rows.append(evaluate_row(name, params, own_config, dataset, folder))
         table = table_text(rows, dataset)
         with files.open_atomic(folder / "results" / "table.txt") as file:
             file.write(table + "\n")
     return table
 
 
-def _evaluate_row(
+def _baselines(variant: str) -> list[str]:
+    """What a variant is compared with: thresholding and anchors on the same SCP."""
+    classifier, _ = config_lib.parts(variant)
+    names = [classifier, f"{classifier}+plain"]
+    if classifier == config_lib.CLASSIFIERS[0]:
+        names = [classifier, "plain"]
+    return [name for name in names if name != variant]
+
+
+def evaluate_row(
     name: str,
     params: Params,
     config: config_lib.Config,
     dataset: features_lib.Dataset,
     folder: pathlib.Path,
+    *,
+    saved: predictions_lib.SavedPredictions | None = None,
+    bins: str | None = None,
 ) -> Row:
-    """Localizes in the evaluation videos and evaluates what was found."""
+    """Localizes in the evaluation videos and evaluates what was found.
+
+    Args:
+      name: of the method, for files and tables.
+      params: of the model.
+      config: of the method.
+      dataset: its evaluation videos are used.
+      folder: gets predictions/NAME.json and results/NAME.json.
+      saved: snippet predictions to read instead of computing them.
+      bins: of an error diagnosis, a key of `evaluate.BINS`; None for none.
+    """
     ids = dataset.evaluation_ids
+    saved = saved or predictions_lib.open_for(config, dataset)
     with logs.progress_bar(f"localize {name}", total=len(ids)) as bar:
         predictions = localize_lib.localize(
-            params, dataset, ids, config, progress=lambda done, total: bar.update()
+            params,
+            dataset,
+            ids,
+            config,
+            saved=saved,
+            progress=lambda done, total: bar.update(),
         )
     for kind in ("predictions", "results"):
         (folder / kind).mkdir(exist_ok=True)
@@ -170,11 +197,12 @@ def table_text(rows: list[Row], dataset: features_lib.Dataset) -> str:
         f"{report.num_instances} instances; protocol {report.protocol}; mAP in percent"
     )
     heads = "".join(f"{tiou:>7.2f}" for tiou in tious)
-    lines.append(f"{'tIoU':<16}{heads}{'mean':>8}")
+    width = max(16, *(len(row.variant) + 2 for row in rows))
+    lines.append(f"{'tIoU':<{width}}{heads}{'mean':>8}")
     for row in rows:
         values = 100 * row.report.result.mean
         figures = "".join(f"{value:>7.1f}" for value in values)
-        lines.append(f"{row.variant:<16}{figures}{values.mean():>8.1f}")
+        lines.append(f"{row.variant:<{width}}{figures}{values.mean():>8.1f}")
     return "\n".join(lines)
 
 
@@ -186,13 +214,18 @@ def restore(folder: pathlib.Path, description: runs.Description) -> Params:
     """
     config, widths = description.config, description.stream_widths
     keys = jax.random.split(jax.random.key(config.seed))
-    params = train.create_head_params(keys[0], widths, len(description.categories))
-    name = "head"
+    params, name = {}, "head"
+    if config.classifier != config_lib.SCORES:
+        classifier = classifiers.classifier(config)
+        num_categories = len(description.categories)
+        params = classifier.create_params(keys[0], widths, num_categories)
     if config.train_generator:
         name = "cleannet"
+        classified = {"head": classifier.finish(params)} if params else {}
         generator = train.create_generator_params(keys[1], sum(widths), config)
-        fused = head.fuse_streams(params["rgb"], params["flow"])
-        params = {"head": fused, "generator": generator}
+        params = classified | {"generator": generator}
+    if not params:
+        return {}
     stage = train.Stage(name, config, widths)
     place = folder / "checkpoints" / name
     if not place.is_dir():
@@ -209,9 +242,7 @@ def restore(folder: pathlib.Path, description: runs.Description) -> Params:
             "command to finish the run"
         )
     params = restored.state.params
-    if name == "head":
-        params = {"head": head.fuse_streams(params["rgb"], params["flow"])}
-    return params
+    return {"head": classifier.finish(params)} if name == "head" else params
 
 
 def check_widths(

@@ -8,7 +8,7 @@ import functools
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,38 +17,14 @@ import numpy as np
 from cleannet_jax import config as config_lib
 from cleannet_jax import errors
 from cleannet_jax.data import features as features_lib
-from cleannet_jax.data import files, pipeline
+from cleannet_jax.data import pipeline
+from cleannet_jax.data import predictions as predictions_lib
 from cleannet_jax.metrics import average_precision
-from cleannet_jax.models import cleannet, head
+from cleannet_jax.models import classifiers, cleannet, thresholding
 from cleannet_jax.ops import nms, segments
 
 Params = Any
-
-# What UntrimmedNet's detector adds of the video's score to a segment's (R16).
-_VIDEO_SCORE_WEIGHT = 0.2
-
-
-class Detections(NamedTuple):
-    """The detections of one video, NumPy."""
-
-    segments: np.ndarray  # [M, 2]
-    categories: np.ndarray  # [M] int
-    scores: np.ndarray  # [M]
-
-
-def predict_video(
-    params: Params, features: jax.Array, length: jax.Array | int
-) -> cleannet.SnippetPredictions:
-    """Snippet predictions of one padded video under a fused head's parameters.
-
-    Args:
-      params: of the `ClassificationHead`.
-      features: [T, 2D].
-      length: number of valid snippets.
-    """
-    num_categories = params["classification"]["bias"].shape[0] // 2
-    network = head.ClassificationHead(num_categories)
-    return cleannet.predict(network.apply({"params": params}, features), length)
+Detections = thresholding.Detections
 
 
 def choose_categories(
@@ -108,76 +84,71 @@ def detect_by_threshold(
     predictions: cleannet.SnippetPredictions,
     config: config_lib.Config,
 ) -> Detections:
-    """UntrimmedNet's own detector, the baseline of Table 2 (R16).
+    """What the classifier's own paper does, or for SCPs from files what most do.
 
     Args:
       predictions: of a video's T snippets without padding, NumPy.
-      config: holds the thresholds of categories and of the SCP.
+      config: names the classifier and holds thresholds.
     """
-    chosen = predictions.video > config.min_video_score
-    chosen[np.argmax(predictions.video)] = True
-    attended = predictions.sap >= 0.5 * np.max(predictions.sap)
-    found = [
-        _joined(
-            predictions.scp[:, category],
-            attended & (predictions.scp[:, category] >= config.min_scp),
-            category,
-            _VIDEO_SCORE_WEIGHT * predictions.video[category],
-        )
-        for category in np.flatnonzero(chosen)
-    ]
-    return Detections(*(np.concatenate(column) for column in zip(*found, strict=True)))
-
-
-def _joined(
-    psi: np.ndarray, selected: np.ndarray, category: int, bonus: float
-) -> Detections:
-    """Runs of selected snippets as detections, each scored by its mean SCP."""
-    edges = np.diff(selected.astype(np.int8), prepend=0, append=0)
-    starts, ends = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
-    integral = np.concatenate([[0.0], np.cumsum(psi, dtype=np.float64)])
-    means = (integral[ends] - integral[starts]) / (ends - starts)
-    return Detections(
-        np.stack([starts, ends], axis=1).astype(np.float64),
-        np.full(len(starts), category),
-        means + bonus,
-    )
+    if config.classifier == config_lib.SCORES:
+        return thresholding.above_midpoint(predictions, config)
+    return classifiers.classifier(config).detect(predictions, config)
 
 
 @functools.partial(jax.jit, static_argnames="config")
-def _localize_padded(
+def predict_padded(
     params: Params, features: jax.Array, length: jax.Array, config: config_lib.Config
+) -> cleannet.SnippetPredictions:
+    """Snippet predictions of one padded video.
+
+    Args:
+      params: of the classifier.
+      features: [T, 2D].
+      length: number of valid snippets.
+      config: names the classifier.
+    """
+    return classifiers.classifier(config).predict(params, features, length)
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def _detect_padded(
+    generator: Params | None,
+    features: jax.Array,
+    predictions: cleannet.SnippetPredictions,
+    length: jax.Array,
+    config: config_lib.Config,
 ) -> tuple[jax.Array, nms.Kept]:
-    """Detections of one padded video by contrast."""
-    predictions = predict_video(params["head"], features, length)
-    proposals = cleannet.generate_proposals(
-        params["generator"] if config.train_generator else None,
-        features,
-        length,
-        config,
-    )
+    """Detections of one padded video by its predictions."""
+    proposals = cleannet.generate_proposals(generator, features, length, config)
     return detect_by_contrast(predictions, proposals, length, config)
 
 
-predict_padded = jax.jit(predict_video)
-
-
 def localize_video(
-    params: Params, features: jax.Array, length: int, config: config_lib.Config
+    params: Params,
+    features: jax.Array,
+    length: int,
+    config: config_lib.Config,
+    predictions: cleannet.SnippetPredictions | None = None,
 ) -> Detections:
     """The detections of one padded video, in snippets.
 
     Args:
-      params: "head", and "generator" where the config trains one.
+      params: "head" unless there are predictions, and "generator" where the config
+        trains one.
       features: [T, 2D].
       length: number of valid snippets.
       config: the variant decides which detector is used.
+      predictions: of the valid snippets; None to compute them.
     """
+    if predictions is None:
+        padded = predict_padded(params["head"], features, length, config)
+    else:
+        padded = _padded(predictions, len(features))
     if not (config.action_score or config.edge_scores):
-        padded = predict_padded(params["head"], features, length)
         return detect_by_threshold(unpadded(padded, length), config)
+    generator = params["generator"] if config.train_generator else None
     categories, kept = jax.device_get(
-        _localize_padded(params, features, length, config)
+        _detect_padded(generator, features, padded, length, config)
     )
     used = kept.scores > -np.inf  # [C, K]
     return Detections(
@@ -191,8 +162,19 @@ def unpadded(
     predictions: cleannet.SnippetPredictions, length: int
 ) -> cleannet.SnippetPredictions:
     """The predictions of a video's own snippets, NumPy."""
-    scp, sap, video = jax.device_get(predictions)
-    return cleannet.SnippetPredictions(scp[:length], sap[:length], np.array(video))
+    scp, sap, video, activations = jax.device_get(predictions)
+    return cleannet.SnippetPredictions(
+        scp[:length], sap[:length], np.array(video), activations[:length]
+    )
+
+
+def _padded(
+    predictions: cleannet.SnippetPredictions, length: int
+) -> cleannet.SnippetPredictions:
+    """The predictions with zeros after the video's own snippets."""
+    scp, sap, video, activations = predictions
+    scp, sap, activations = (pipeline.pad(x, length) for x in (scp, sap, activations))
+    return cleannet.SnippetPredictions(scp, sap, video, activations)
 
 
 def localize(
@@ -201,6 +183,7 @@ def localize(
     ids: Sequence[str],
     config: config_lib.Config,
     *,
+    saved: predictions_lib.SavedPredictions | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> average_precision.Instances:
     """The detections of several videos, in seconds, by falling score in each video.
@@ -210,12 +193,17 @@ def localize(
       dataset: holds the videos; its categories are those of the head.
       ids: of the videos.
       config: of the model.
+      saved: snippet predictions to read instead of computing them.
       progress: called with the number of videos done and of all videos.
     """
     videos = []
     for video_id, example in _examples(dataset, ids, config):
         found = localize_video(
-            params, example["features"], int(example["length"]), config
+            params,
+            example["features"],
+            int(example["length"]),
+            config,
+            saved.read(video_id) if saved else None,
         )
         videos.append(_in_seconds(found, dataset.videos[video_id]))
         if progress:
@@ -247,26 +235,29 @@ def write_scp(
     ids: Sequence[str],
     config: config_lib.Config,
     folder: str | os.PathLike,
+    *,
+    progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Writes the SCP of several videos as `score.score_submission` reads them.
+    """Writes the snippet predictions of several videos as `data.predictions` reads them.
 
     Args:
       params: as for `localize_video`.
-      dataset: holds the videos; its categories are those of the head.
+      dataset: holds the videos; its categories are those of the classifier.
       ids: of the videos.
       config: of the model.
-      folder: gets ID.npy, (T, N) float32, for every video, and scp.json.
+      folder: gets ID.npy, (T, N) float32, for every video, what goes with it, and
+        scp.json, last.
+      progress: called with the number of videos done and of all videos.
     """
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    for video_id, example in _examples(dataset, ids, config):
+    for done, (video_id, example) in enumerate(_examples(dataset, ids, config), 1):
         length = int(example["length"])
-        padded = predict_padded(params["head"], example["features"], length)
-        with files.open_atomic(folder / f"{video_id}.npy", "wb") as file:
-            np.save(file, unpadded(padded, length).scp)
-    timebase = {name: dataset.videos[name].timebase._asdict() for name in ids}
-    index = {"categories": dataset.categories, "timebase": timebase}
-    files.write_json(folder / "scp.json", index)
+        padded = predict_padded(params["head"], example["features"], length, config)
+        predictions_lib.write(folder, video_id, unpadded(padded, length))
+        if progress:
+            progress(done, len(ids))
+    predictions_lib.write_index(folder, dataset, ids)
 
 
 def _examples(

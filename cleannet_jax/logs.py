@@ -74,9 +74,16 @@ class MetricsLog:
 
 
 def progress_bar(title: str, *, total: int, done: int = 0) -> tqdm.tqdm:
-    """A progress bar with an ETA on standard error."""
+    """A progress bar with an ETA on standard error; inside of another one it is gone
+    when it ends.
+    """
     return tqdm.tqdm(
-        total=total, initial=done, desc=title, dynamic_ncols=True, mininterval=0.5
+        total=total,
+        initial=done,
+        desc=title,
+        dynamic_ncols=True,
+        mininterval=0.5,
+        leave=None,
     )
 
 

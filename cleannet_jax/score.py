@@ -4,7 +4,6 @@ Bad rows are named and refused here; inside the jitted evaluator they would scor
 (R3).
 """
 
-import os
 import pathlib
 import zipfile
 import zlib
@@ -16,7 +15,7 @@ import numpy as np
 
 from cleannet_jax import errors
 from cleannet_jax.data import annotations as annotations_lib
-from cleannet_jax.data import files, manifest
+from cleannet_jax.data import files, manifest, predictions
 from cleannet_jax.data.formats import ssn
 from cleannet_jax.ops import contrast, segments
 
@@ -41,7 +40,7 @@ def score_arrays(scp_path: str, proposals_path: str, out: str) -> int:
     Raises:
       InputError: a file or a row cannot be used.
     """
-    scp = read_scp(scp_path)
+    scp = predictions.read_scp(scp_path)
     proposals = _read_proposals(proposals_path, num_categories=scp.shape[1])
     scores = jax.device_get(_padded_scores(scp, proposals))
     with files.open_atomic(out, "wb") as file:
@@ -95,7 +94,9 @@ def score_submission(
     for video, rows in content["results"].items():
         if not rows:
             continue
-        scp = read_scp(place / _file_name(video), num_categories=len(categories))
+        scp = predictions.read_scp(
+            place / _file_name(video), num_categories=len(categories)
+        )
         where = f"{proposals_path}: results[{video!r}]"
         _score_rows(rows, scp, categories, timebase_of(video), evaluator, where)
         count += len(rows)
@@ -128,40 +129,6 @@ def _ssn_submission(
         "results": results,
         "external_data": external_data,
     }
-
-
-def read_scp(
-    path: str | os.PathLike, *, num_categories: int | None = None
-) -> np.ndarray:
-    """Reads the SCP of one video, (T, N) float32.
-
-    Raises:
-      InputError: the file is absent, is not such an array, or has a value that is
-        not finite.
-    """
-    try:
-        scp = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise errors.InputError(f"{path}: no such file") from None
-    except (ValueError, OSError, EOFError) as error:
-        raise errors.InputError(
-            f"{path}: not a whole .npy array of numbers: {error}"
-        ) from None
-    expected = "(T, N)" if num_categories is None else f"(T, {num_categories})"
-    shaped = isinstance(scp, np.ndarray) and scp.ndim == 2 and len(scp) > 0
-    if shaped and num_categories is not None:
-        shaped = scp.shape[1] == num_categories
-    if not shaped or scp.dtype.kind != "f":
-        found = f"{getattr(scp, 'shape', 'an archive')} of {getattr(scp, 'dtype', '')}"
-        raise errors.InputError(f"{path}: found {found}, expected {expected} of floats")
-    wrong = np.argwhere(~np.isfinite(scp))
-    if len(wrong):
-        snippet, category = wrong[0]
-        raise errors.InputError(
-            f"{path}: snippet {snippet}, category {category}: found "
-            f"{scp[snippet, category]}, expected finite probabilities"
-        )
-    return scp.astype(np.float32)
 
 
 def _padded_scores(scp: np.ndarray, proposals: np.ndarray) -> contrast.ProposalScores:
@@ -216,14 +183,8 @@ def _read_index(
     path: pathlib.Path, snippet_seconds: float | None, offset_seconds: float
 ) -> tuple[list[str], Callable[[str], manifest.Timebase]]:
     """The categories of a folder of SCPs, and what gives a video's time base."""
-    index = files.read_json(path)
-    categories = index.get("categories") if isinstance(index, dict) else None
-    if not isinstance(categories, list) or len(set(map(str, categories))) < len(
-        categories
-    ):
-        raise errors.InputError(
-            f"{path}: categories: found {categories!r}, expected N different names"
-        )
+    index = predictions.read_index(path)
+    categories = index["categories"]
     if snippet_seconds is not None:
         same = manifest.Timebase(fps=1, stride=snippet_seconds, offset=offset_seconds)
         return categories, lambda video: same

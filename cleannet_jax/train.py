@@ -1,8 +1,9 @@
 """Training: state, losses, the jitted step, and the loop in the order things happen.
 
-A run trains in two stages (R8). Stage "head" trains a single-stream head on each
-stream and fuses them by Eqs. 4 and 5; stage "cleannet" trains the generator under the
-evaluator, and with C5 the fused head with it. Times are in snippets.
+A run trains in two stages (R8). Stage "head" trains the classifier; of UntrimmedNet
+that is a head on each stream, and Eqs. 4 and 5 fuse them. Stage "cleannet" trains the
+generator under the evaluator, and with C5 the fused head with it. Times are in
+snippets.
 """
 
 import functools
@@ -19,7 +20,8 @@ from cleannet_jax import checkpoint, errors, logs
 from cleannet_jax import config as config_lib
 from cleannet_jax.data import features as features_lib
 from cleannet_jax.data import heads, pipeline
-from cleannet_jax.models import cleannet, head
+from cleannet_jax.data import predictions as predictions_lib
+from cleannet_jax.models import classifiers, cleannet, head, untrimmednet
 from cleannet_jax.ops import losses, pooling, segments
 
 Params = Any
@@ -47,33 +49,37 @@ class Stage(NamedTuple):
     @property
     def steps(self) -> int:
         """Batches to take."""
-        return self.config.head_steps if self.name == "head" else self.config.steps
+        return self._head_steps if self.name == "head" else self.config.steps
 
     @property
     def first_step(self) -> int:
         """Batches of the stages before it, for steps that count through the run."""
-        return 0 if self.name == "head" else self.config.head_steps
+        return 0 if self.name == "head" else self._head_steps
+
+    @property
+    def _head_steps(self) -> int:
+        """Batches of stage 1."""
+        config = self.config
+        if config.classifier == config_lib.SCORES:
+            return 0
+        adam = classifiers.classifier(config).uses_adam
+        return config.adam_steps if adam else config.head_steps
 
 
 def optimizer(stage: Stage) -> optax.GradientTransformation:
-    """SGD; in stage 2 the learning rate falls by `decay_rate` every `decay_steps`."""
+    """SGD; in stage 2 the learning rate falls by `decay_rate` every `decay_steps`.
+
+    Classifiers whose papers train them by Adam are trained by Adam.
+    """
     config = stage.config
     if stage.name == "head":
+        if classifiers.classifier(config).uses_adam:
+            return optax.adam(config.adam_learning_rate)
         return optax.sgd(config.head_learning_rate, momentum=config.head_momentum)
     rate = optax.exponential_decay(
         config.learning_rate, config.decay_steps, config.decay_rate, staircase=True
     )
     return optax.sgd(rate, momentum=config.momentum)
-
-
-def create_head_params(key: jax.Array, widths: tuple[int, int], num: int) -> Params:
-    """Parameters of the two single-stream heads, {"rgb", "flow"}."""
-    network = head.StreamHead(num)
-    keys = jax.random.split(key)
-    return {
-        stream: network.init(stream_key, jnp.zeros((1, width)))["params"]
-        for stream, stream_key, width in zip(head.STREAMS, keys, widths, strict=True)
-    }
 
 
 def create_generator_params(
@@ -95,50 +101,26 @@ def create_train_state(stage: Stage, params: Params) -> TrainState:
     )
 
 
-def classification_loss(
-    logits: head.HeadLogits, labels: jax.Array, mask: jax.Array
-) -> jax.Array:
-    """L_cls of one video over the snippets of a mask (R7), a scalar."""
-    log_sap = pooling.log_attention(logits.sap, mask)
-    prediction = pooling.log_video_prediction(log_sap, jax.nn.log_softmax(logits.scp))
-    return jnp.sum(losses.classification_loss(prediction, labels))
-
-
-def head_loss(stage: Stage, params: Params, batch: Batch) -> tuple[jax.Array, Metrics]:
-    """The loss of both single-stream heads, each trained alone (R8)."""
-    mask = pooling.valid_snippets(len(batch["features"]), batch["length"])
-    streams = jnp.split(batch["features"], stage.stream_widths[:1], axis=1)
-    network = head.StreamHead(len(batch["labels"]))
-    terms = {
-        stream: classification_loss(
-            network.apply({"params": params[stream]}, features), batch["labels"], mask
-        )
-        for stream, features in zip(head.STREAMS, streams, strict=True)
-    }
-    return sum(terms.values()), terms
-
-
 def cleannet_loss(
     stage: Stage, params: Params, batch: Batch, key: jax.Array
 ) -> tuple[jax.Array, Metrics]:
     """L_reg of one video (Eq. 13), and with C5 its L_cls on covered snippets.
 
     The evaluator is the teacher: neither SCP nor SAP gets a gradient from L_reg (R13).
+    A batch may bring both with it, as they do not change without C5.
     """
     config, length = stage.config, batch["length"]
-    network = head.ClassificationHead(len(batch["labels"]))
-    logits = network.apply({"params": params["head"]}, batch["features"])
-    teacher = jax.lax.stop_gradient(cleannet.predict(logits, length))
+    scp, sap = _teacher(config, params, batch)
     proposals = cleannet.generate_proposals(
         params["generator"], batch["features"], length, config, key=key
     )
     # Only the video's own categories; unused places of the list read category 0.
     labelled = batch["label_indices"] >= 0
-    scp = teacher.scp[:, jnp.maximum(batch["label_indices"], 0)]  # [T, L]
+    scp = scp[:, jnp.maximum(batch["label_indices"], 0)]  # [T, L]
     flat = proposals.reshape(-1, 2)
     scores = cleannet.evaluate(scp, flat, length, config)  # [L, P]
     kept = jax.vmap(
-        lambda psi: cleannet.anchors_of_interest(psi, teacher.sap, length, config),
+        lambda psi: cleannet.anchors_of_interest(psi, sap, length, config),
         in_axes=1,
     )(scp)
     kept = jnp.repeat(kept & labelled[:, None], proposals.shape[1], axis=1)
@@ -153,8 +135,23 @@ def cleannet_loss(
         jax.lax.stop_gradient(flat), jnp.any(positive, axis=0), num_snippets=len(mask)
     )
     relevant = jnp.where(jnp.any(covered), covered, mask)  # R14
-    metrics["classification"] = classification_loss(logits, batch["labels"], relevant)
+    network = head.ClassificationHead(len(batch["labels"]))
+    logits = network.apply({"params": params["head"]}, batch["features"])
+    metrics["classification"] = untrimmednet.classification_loss(
+        logits, batch["labels"], relevant
+    )
     return regression + metrics["classification"], metrics
+
+
+def _teacher(
+    config: config_lib.Config, params: Params, batch: Batch
+) -> tuple[jax.Array, jax.Array]:
+    """SCP [T, N] and SAP [T] that the evaluator judges proposals by."""
+    if "scp" in batch:
+        return batch["scp"], batch["sap"]
+    predict = classifiers.classifier(config).predict
+    found = predict(params["head"], batch["features"], batch["length"])
+    return jax.lax.stop_gradient((found.scp, found.sap))
 
 
 @functools.partial(jax.jit, static_argnames="stage", donate_argnames="state")
@@ -173,7 +170,8 @@ def train_step(
     """
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
     if stage.name == "head":
-        loss_of = functools.partial(head_loss, stage, batch=batch)
+        head_loss = classifiers.classifier(stage.config).loss
+        loss_of = functools.partial(head_loss, batch=batch, key=key)
     else:
         loss_of = functools.partial(cleannet_loss, stage, batch=batch, key=key)
     (loss, metrics), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.params)
@@ -186,7 +184,11 @@ def train_step(
 
 
 def train_stage(
-    stage: Stage, params: Params, dataset: features_lib.Dataset, run: pathlib.Path
+    stage: Stage,
+    params: Params,
+    dataset: features_lib.Dataset,
+    run: pathlib.Path,
+    saved: predictions_lib.SavedPredictions | None = None,
 ) -> Params:
     """Trains one stage to its end, from where an earlier run of it has stopped.
 
@@ -195,6 +197,7 @@ def train_stage(
       params: the parameters to start from.
       dataset: its training videos are used.
       run: folder of the run.
+      saved: SCPs and SAPs that stage 2 reads instead of computing them.
 
     Returns:
       The trained parameters.
@@ -207,7 +210,7 @@ def train_stage(
     # 1. The state and the pipeline position of the latest checkpoint, if there is one.
     # 2. The metrics up to there; later lines are written again.
     manager = checkpoint.open_manager(run / "checkpoints" / stage.name)
-    batches = _batches(stage.config, dataset)
+    batches = _batches(stage, dataset, saved)
     state = create_train_state(stage, params)
     restored = checkpoint.restore_latest(manager, state)
     if restored:
@@ -251,16 +254,25 @@ def train_stage(
     return state.params
 
 
-def _batches(config: config_lib.Config, dataset: features_lib.Dataset) -> Any:
+def _batches(
+    stage: Stage,
+    dataset: features_lib.Dataset,
+    saved: predictions_lib.SavedPredictions | None,
+) -> Any:
     """The pipeline of training examples, padded to a few lengths."""
+    config = stage.config
     videos = [dataset.videos[video_id] for video_id in dataset.train_ids]
+    buckets = pipeline.buckets_for(
+        [video.length for video in videos], count=config.num_buckets
+    )
+    if stage.name == "head" and classifiers.classifier(config).takes_pairs:
+        return pipeline.paired_pipeline(dataset, seed=config.seed, buckets=buckets)
     return pipeline.training_pipeline(
         dataset,
         seed=config.seed,
-        buckets=pipeline.buckets_for(
-            [video.length for video in videos], count=config.num_buckets
-        ),
+        buckets=buckets,
         max_labels=max((len(video.labels) for video in videos), default=1),
+        more=saved.training_arrays if saved and stage.name == "cleannet" else None,
     )
 
 
@@ -288,21 +300,56 @@ def train(
 
     Returns:
       Parameters after stage 1, {"head"}, and after stage 2, {"head", "generator"}.
+      There is no "head" where SCPs are read from files.
+    """
+    saved = predictions_lib.open_for(config, dataset)
+    classified = {} if saved else {"head": train_classifier(config, dataset, run)}
+    return classified, train_generator(config, dataset, run, classified, saved)
+
+
+def train_classifier(
+    config: config_lib.Config, dataset: features_lib.Dataset, run: pathlib.Path
+) -> Params:
+    """Trains stage 1 of a run.
+
+    Returns:
+      What the classifier's `predict` takes.
     """
     keys = jax.random.split(jax.random.key(config.seed))
-    widths = dataset.stream_widths
+    widths, classifier = dataset.stream_widths, classifiers.classifier(config)
     if config.heads:
-        head_params = heads.read(
+        params = heads.read(
             config.heads, categories=dataset.categories, stream_widths=widths
         )
     else:
-        head_params = create_head_params(keys[0], widths, len(dataset.categories))
+        params = classifier.create_params(keys[0], widths, len(dataset.categories))
     stage = Stage("head", config, widths)
-    streams = train_stage(stage, head_params, dataset, run)
-    fused = {"head": head.fuse_streams(streams["rgb"], streams["flow"])}
+    return classifier.finish(train_stage(stage, params, dataset, run))
+
+
+def train_generator(
+    config: config_lib.Config,
+    dataset: features_lib.Dataset,
+    run: pathlib.Path,
+    classified: Params,
+    saved: predictions_lib.SavedPredictions | None = None,
+) -> Params:
+    """Trains stage 2 of a run, if its config has it.
+
+    Args:
+      config: of the variant.
+      dataset: to train on.
+      run: folder of the run.
+      classified: the parameters after stage 1, {"head"}, or {} with `saved`.
+      saved: SCPs and SAPs of the training videos, unless they are to be computed.
+
+    Returns:
+      The parameters after stage 2, those of stage 1 among them.
+    """
     if not config.train_generator:
-        return fused, fused
+        return classified
+    keys = jax.random.split(jax.random.key(config.seed))
+    widths = dataset.stream_widths
     generator = create_generator_params(keys[1], sum(widths), config)
-    stage = Stage("cleannet", config, widths)
-    trained = train_stage(stage, fused | {"generator": generator}, dataset, run)
-    return fused, trained
+    params = classified | {"generator": generator}
+    return train_stage(Stage("cleannet", config, widths), params, dataset, run, saved)

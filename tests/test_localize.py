@@ -11,7 +11,7 @@ from cleannet_jax.models import cleannet, head
 
 
 def predictions_of(scp, sap, video):
-    return cleannet.SnippetPredictions(*map(np.array, (scp, sap, video)))
+    return cleannet.SnippetPredictions(*map(np.array, (scp, sap, video, scp)))
 
 
 def test_threshold_joins_snippets_by_hand():
@@ -67,7 +67,7 @@ def test_contrast_finds_a_step(components):
     psi[8:16] = 0.95
     scp = jnp.stack([psi, 1 - psi], axis=1)
     sap = jnp.asarray(psi / psi.sum())
-    predictions = cleannet.SnippetPredictions(scp, sap, jnp.array([0.95, 0.05]))
+    predictions = predictions_of(scp, sap, [0.95, 0.05])
     made = config_with(anchor_sizes=(3, 7, 9), train_generator=False, **components)
     proposals = cleannet.generate_proposals(None, scp, 30, made)
     categories, kept = localize.detect_by_contrast(predictions, proposals, 30, made)
@@ -121,3 +121,21 @@ def test_seconds_stay_inside_the_video():
     # By falling score; the third lies after the end of the video.
     np.testing.assert_allclose(seconds.segments, [[4.0, 4.6], [0.0, 1.0]])
     np.testing.assert_array_equal(seconds.categories, [1, 0])
+
+
+def test_midpoint_thresholding_by_hand():
+    # Activations of category 0 range from -1 to 3: snippets at 1 or more count, and
+    # score their mean SCP. Of category 1 the video knows nothing.
+    scp = [[0.2, 0.8], [0.6, 0.4], [0.8, 0.2], [0.1, 0.9], [0.5, 0.5]]
+    predictions = predictions_of(scp, [0.2] * 5, [0.95, 0.05])
+    activations = np.array([[-1.0, 0], [1, 0], [3, 0], [0.9, 0], [2, 0]])
+    predictions = predictions._replace(activations=activations)
+    made = config.variant(config_with(), "hide_and_seek")
+    found = localize.detect_by_threshold(predictions, made)
+    np.testing.assert_array_equal(found.segments, [[1, 3], [4, 5]])
+    np.testing.assert_allclose(found.scores, [0.7, 0.5])
+    # W-TALC scores the peak and 0.7 of the mean of the top ⌈5 / 8⌉ = 1 activations.
+    made = config.variant(config_with(), "w_talc")
+    found = localize.detect_by_threshold(predictions, made)
+    np.testing.assert_array_equal(found.segments, [[1, 3], [4, 5]])
+    np.testing.assert_allclose(found.scores, [3 + 2.1, 2 + 2.1])

@@ -228,3 +228,55 @@ def test_pad_adds_zeros_after_the_values():
     assert padded.dtype == np.float16
     with pytest.raises(ValueError, match="2 snippets cannot be padded to 1"):
         pipeline.pad(values, 1)
+
+
+def paired(dataset=None, **options):
+    options = {"seed": 0, "buckets": (4, 8), "num_videos": 5, "num_pairs": 2} | options
+    return pipeline.paired_pipeline(dataset or make_dataset(), **options)
+
+
+def test_pairs_share_a_category():
+    for batch in itertools.islice(paired(), 50):
+        assert batch["features"].shape[0] == 5
+        assert batch["features"].shape[1] in (4, 8)
+        labels = batch["labels"]
+        for first in (0, 2):
+            assert (labels[first] * labels[first + 1]).any()
+            assert batch["index"][first] != batch["index"][first + 1]
+        for row, index in enumerate(batch["index"]):
+            video_id = "abcde"[index]
+            length = LENGTHS[video_id]
+            assert batch["length"][row] == length
+            np.testing.assert_array_equal(
+                batch["features"][row, :length], read(video_id)
+            )
+            np.testing.assert_array_equal(batch["features"][row, length:], 0)
+
+
+def test_paired_batches_go_on_where_they_were():
+    expected = [b["index"].tolist() for b in itertools.islice(paired(), 9)]
+    assert len({tuple(row) for row in expected}) > 5
+    first = paired()
+    seen = [next(first)["index"].tolist() for _ in range(4)]
+    second = paired()
+    second.set_state(json.loads(json.dumps(first.get_state())))
+    seen += [next(second)["index"].tolist() for _ in range(5)]
+    assert seen == expected
+
+
+def test_a_part_of_a_long_video_is_drawn():
+    starts = set()
+    for batch in itertools.islice(paired(max_snippets=3), 50):
+        assert batch["length"].max() == 3
+        for row, index in enumerate(batch["index"]):
+            if index == 3:  # "d", of 8 snippets
+                part = batch["features"][row, :3, 0]
+                np.testing.assert_array_equal(part, part[0] + np.arange(3))
+                starts.add(int(part[0]))
+    assert starts == set(range(6))
+
+
+def test_without_two_videos_of_a_category_there_are_no_pairs():
+    dataset = make_dataset({"a": ("Chop",), "b": ("Fry",)})
+    with pytest.raises(errors.InputError, match="no category with two training videos"):
+        paired(dataset)

@@ -14,7 +14,7 @@ import pytest
 
 from cleannet_jax import checkpoint, config, errors, experiment, logs, train
 from cleannet_jax.data import pipeline
-from cleannet_jax.models import head
+from cleannet_jax.models import head, untrimmednet
 
 NAMES = [name for name in config.VARIANTS if name not in ("untrimmednet", "plain")]
 
@@ -45,7 +45,7 @@ def batch_of(dataset, length=64):
 def cleannet_state(tiny_config, dataset):
     """Stage 2 from heads that are not zero."""
     stage = train.Stage("cleannet", tiny_config, dataset.stream_widths)
-    params = train.create_head_params(jax.random.key(0), dataset.stream_widths, 3)
+    params = untrimmednet.create_params(jax.random.key(0), dataset.stream_widths, 3)
     keys = jax.random.split(jax.random.key(1), 2)
     fused = head.fuse_streams(
         *(
@@ -99,9 +99,8 @@ def test_padding_changes_no_loss(tiny_config, dataset):
 
 def test_head_loss_by_hand(tiny_config, dataset):
     # Heads of zero predict every category alike: ln 3 for each stream.
-    stage = train.Stage("head", tiny_config, dataset.stream_widths)
-    params = train.create_head_params(jax.random.key(0), dataset.stream_widths, 3)
-    loss, _ = train.head_loss(stage, params, batch_of(dataset))
+    params = untrimmednet.create_params(jax.random.key(0), dataset.stream_widths, 3)
+    loss, _ = untrimmednet.soft_loss(params, batch_of(dataset))
     np.testing.assert_allclose(loss, 2 * np.log(3), rtol=1e-5)
 
 

@@ -5,7 +5,7 @@ holds it, so that few shapes are compiled; the axis that was padded is B_T. Trai
 examples carry video-level labels and no times; evaluation examples no labels at all.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import grain
 import numpy as np
@@ -25,6 +25,7 @@ def training_pipeline(
     max_labels: int,
     process_index: int = 0,
     process_count: int = 1,
+    more: Callable[[str, int], dict[str, np.ndarray]] | None = None,
 ) -> grain.DatasetIterator:
     """Returns an endless iterator over the training videos, reshuffled every epoch.
 
@@ -39,6 +40,7 @@ def training_pipeline(
       max_labels: the most labels that a video may have.
       process_index: p, from 0.
       process_count: n.
+      more: what an example has beside the features, from an id and B_T.
 
     Returns:
       An iterator of dicts: features (B_T, 2D) float32; length () int32, T; labels (N,)
@@ -64,11 +66,84 @@ def training_pipeline(
 
     def load(index: int) -> dict[str, np.ndarray]:
         example = _example(dataset, ids[index], padded_lengths[index], index)
-        return example | targets[index]
+        added = more(ids[index], padded_lengths[index]) if more else {}
+        return example | targets[index] | added
 
     order = grain.MapDataset.range(len(ids)).seed(seed).shuffle().repeat()
     shard = order[process_index::process_count]
     return iter(shard.map(load).to_iter_dataset(_READ_AHEAD))
+
+
+def paired_pipeline(
+    dataset: features.Dataset,
+    *,
+    seed: int,
+    buckets: Sequence[int],
+    num_videos: int = 10,
+    num_pairs: int = 3,
+    max_snippets: int = 750,
+) -> grain.DatasetIterator:
+    """Returns an endless iterator over batches in which pairs share a category.
+
+    Batches are drawn as W-TALC's are (Paul et al., ECCV 2018): pairs of videos of one
+    category, each category as likely as any other that has two videos, then videos of
+    any kind. Of a longer video a part is drawn. The batches are a function of `seed`
+    alone; `get_state` and `set_state` are as for `training_pipeline`.
+
+    Args:
+      dataset: its `train_ids` are the videos, its `categories` axis N.
+      seed: of the draw, 0 or more.
+      buckets: lengths to pad to, ascending.
+      num_videos: B.
+      num_pairs: how many pairs there are among them.
+      max_snippets: how many snippets of a video are taken at most.
+
+    Returns:
+      An iterator of dicts: features (B, B_T, 2D) float32; length (B,) int32; labels
+      (B, N) float32; index (B,) int32, into `train_ids`.
+
+    Raises:
+      InputError: no category has two videos.
+    """
+    ids = dataset.train_ids
+    every = len(dataset.categories)
+    targets = [_targets(dataset.videos[i], dataset.categories, every) for i in ids]
+    labels = np.array([target["labels"] for target in targets]).reshape(-1, every)
+    paired = np.flatnonzero(labels.sum(axis=0) >= 2)
+    if not paired.size:
+        raise errors.InputError(
+            f"{dataset.name}: found no category with two training videos, expected at "
+            "least one: the co-activity loss compares videos of one category"
+        )
+
+    def load(step: int) -> dict[str, np.ndarray]:
+        draw = np.random.default_rng((seed, step))
+        chosen = draw.choice(paired, min(num_pairs, paired.size), replace=False)
+        members = [np.flatnonzero(labels[:, category]) for category in chosen]
+        pairs = [draw.choice(videos, 2, replace=False) for videos in members]
+        rest = draw.choice(len(ids), num_videos - 2 * len(pairs))
+        index = np.concatenate([*pairs, rest])
+        parts = [_part(dataset.read(ids[i]), max_snippets, draw) for i in index]
+        lengths = np.array([len(part) for part in parts], np.int32)
+        padded_length = bucket_of(lengths.max(), buckets)
+        return {
+            "features": np.stack([pad(part, padded_length) for part in parts]),
+            "length": lengths,
+            "labels": labels[index],
+            "index": index.astype(np.int32),
+        }
+
+    order = grain.MapDataset.range(1).repeat()
+    steps = order.map_with_index(lambda step, _: load(step))
+    return iter(steps.to_iter_dataset(_READ_AHEAD))
+
+
+def _part(
+    values: np.ndarray, max_snippets: int, draw: np.random.Generator
+) -> np.ndarray:
+    """The video, or a part of a longer one, every part as likely."""
+    start = draw.integers(max(len(values) - max_snippets, 0) + 1)
+    return values[start : start + max_snippets]
 
 
 def evaluation_pipeline(

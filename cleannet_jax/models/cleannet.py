@@ -23,6 +23,7 @@ class SnippetPredictions(NamedTuple):
     scp: jax.Array  # [T, N], probabilities
     sap: jax.Array  # [T], weights that sum to 1, zero in the padding
     video: jax.Array  # [N], the video-level prediction x
+    activations: jax.Array  # [T, N], what the head's own method thresholds
 
 
 def predict(logits: head_lib.HeadLogits, length: jax.Array | int) -> SnippetPredictions:
@@ -31,7 +32,8 @@ def predict(logits: head_lib.HeadLogits, length: jax.Array | int) -> SnippetPred
     mask = pooling.valid_snippets(logits.sap.shape[0], length)
     log_sap = pooling.log_attention(logits.sap, mask)
     video = jnp.exp(pooling.log_video_prediction(log_sap, log_scp))
-    return SnippetPredictions(jnp.exp(log_scp), jnp.exp(log_sap), video)
+    scp = jnp.exp(log_scp)
+    return SnippetPredictions(scp, jnp.exp(log_sap), video, activations=scp)
 
 
 def anchors_of_interest(
@@ -101,7 +103,8 @@ def evaluate(
 ) -> jax.Array:
     """The score of proposals under the components C2 and C3 (Table 2).
 
-    With both it is the contrast score of Eq. 12, else s_a or s_s + s_e.
+    With both it is the contrast score of Eq. 12, else s_a or s_s + s_e. In their place
+    there may be AutoLoc's outer–inner contrast.
 
     Args:
       scp: [T, N].
@@ -113,6 +116,8 @@ def evaluate(
       [N, P].
     """
     scores = contrast.evaluate_proposals(scp, proposals, length=length)
+    if config.outer_inner:
+        return scores.outer_inner
     if config.action_score and config.edge_scores:
         return scores.contrast
     if config.action_score:

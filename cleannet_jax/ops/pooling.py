@@ -8,6 +8,9 @@ import chex
 import jax
 import jax.numpy as jnp
 
+# One of how many snippets is taken for an instance of a category; s of W-TALC.
+INSTANCE_SHARE = 8
+
 
 def valid_snippets(num_snippets: int, length: jax.Array | int) -> jax.Array:
     """The mask [T] of the first `length` snippets (R4)."""
@@ -48,3 +51,31 @@ def log_video_prediction(log_sap: jax.Array, log_scp: jax.Array) -> jax.Array:
     # With no snippet at all the prediction is a constant, not the log of zero.
     terms = jnp.where(takes_part, terms, -jnp.log(log_scp.size))
     return jax.nn.logsumexp(terms, axis=0)
+
+
+def uniform_attention(mask: jax.Array) -> jax.Array:
+    """The SAP that prefers no snippet: equal weights [T] that sum to 1."""
+    return mask / jnp.maximum(jnp.sum(mask), 1)
+
+
+def top_mean(values: jax.Array, mask: jax.Array) -> jax.Array:
+    """Multiple-instance pooling: the mean of the largest T / 8 values, rounded up.
+
+    s_n = 1 / k max over k-subsets of snippets of their sum, k = ⌈T / 8⌉ (W-TALC, Paul
+    et al., ECCV 2018, Section 3.3).
+
+    Args:
+      values: [T, N].
+      mask: [T] bool; T is the number of true entries.
+
+    Returns:
+      [N], zero without any snippet.
+    """
+    chex.assert_rank([values, mask], [2, 1])
+    chex.assert_equal_shape_prefix([values, mask], 1)
+    count = -(-jnp.sum(mask) // INSTANCE_SHARE)
+    hidden = jnp.where(mask[:, None], values, -jnp.inf)
+    ranked = jnp.sort(hidden, axis=0, descending=True)
+    counted = jnp.arange(len(values)) < count
+    total = jnp.sum(jnp.where(counted[:, None], ranked, 0), axis=0)
+    return total / jnp.maximum(count, 1)

@@ -1,0 +1,191 @@
+"""Snippet predictions in a folder: SCPs of any model, with or without attention.
+
+A folder holds ID.npy, (T, N) probabilities, for every video, and scp.json, {"categories":
+[N names], "timebase": {ID: {"fps", "stride", "offset"}}}. Beside them there may be
+attention/ID.npy, (T,) weights that sum to 1, and video/ID.npy, (N,) video-level
+predictions. What is absent is made up for: attention is uniform, and the video-level
+prediction of a category is the mean of the eighth of its snippets that is highest.
+"""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from cleannet_jax import config as config_lib
+from cleannet_jax import errors
+from cleannet_jax.data import features as features_lib
+from cleannet_jax.data import files, pipeline
+from cleannet_jax.models import cleannet
+from cleannet_jax.ops import pooling
+
+
+@dataclasses.dataclass(frozen=True)
+class SavedPredictions:
+    """A folder of snippet predictions of a dataset's videos.
+
+    Attributes:
+      folder: where they are.
+      columns: [N] int, the column of each of the dataset's categories.
+      num_columns: of every SCP there.
+      lengths: T of every video, by id.
+    """
+
+    folder: pathlib.Path
+    columns: np.ndarray
+    num_columns: int
+    lengths: dict[str, int]
+
+    def read(self, video_id: str) -> cleannet.SnippetPredictions:
+        """The predictions of a video's T snippets, NumPy.
+
+        Raises:
+          InputError: a file is absent or is not such an array.
+        """
+        length, name = self.lengths[video_id], f"{video_id}.npy"
+        scp = read_scp(self.folder / name, num_categories=self.num_columns)
+        if len(scp) != length:
+            raise errors.InputError(
+                f"{self.folder / name}: found {len(scp)} snippets, expected the "
+                f"{length} that the video's features have"
+            )
+        scp = scp[:, self.columns]
+        sap = np.full(length, 1 / length, np.float32)
+        if (self.folder / "attention" / name).exists():
+            sap = _vector(self.folder / "attention" / name, length)
+        if (self.folder / "video" / name).exists():
+            video = _vector(self.folder / "video" / name, self.num_columns)
+            video = video[self.columns]
+        else:
+            count = -(-length // pooling.INSTANCE_SHARE)
+            video = np.sort(scp, axis=0)[-count:].mean(axis=0)
+        return cleannet.SnippetPredictions(scp, sap, video, activations=scp)
+
+    def training_arrays(
+        self, video_id: str, padded_length: int
+    ) -> dict[str, np.ndarray]:
+        """SCP and SAP of a training example, padded."""
+        found = self.read(video_id)
+        return {
+            name: pipeline.pad(getattr(found, name), padded_length)
+            for name in ("scp", "sap")
+        }
+
+
+def open_for(
+    config: config_lib.Config, dataset: features_lib.Dataset
+) -> SavedPredictions | None:
+    """The folder that a config reads its SCPs from, None if it computes them."""
+    return open_folder(config.scores, dataset) if config.scores else None
+
+
+def open_folder(
+    folder: str | os.PathLike, dataset: features_lib.Dataset
+) -> SavedPredictions:
+    """Opens a folder of predictions for a dataset.
+
+    Raises:
+      InputError: there is no scp.json, or it lacks one of the dataset's categories.
+    """
+    folder = pathlib.Path(folder)
+    categories = read_index(folder / "scp.json")["categories"]
+    missing = [name for name in dataset.categories if name not in categories]
+    if missing:
+        raise errors.InputError(
+            f"{folder / 'scp.json'}: categories: found none named {missing[0]!r}, "
+            f"expected all {len(dataset.categories)} of {dataset.name}"
+        )
+    columns = np.array([categories.index(name) for name in dataset.categories])
+    lengths = {video.id: video.length for video in dataset.videos.values()}
+    return SavedPredictions(folder, columns, len(categories), lengths)
+
+
+def read_scp(
+    path: str | os.PathLike, *, num_categories: int | None = None
+) -> np.ndarray:
+    """Reads the SCP of one video, (T, N) float32.
+
+    Raises:
+      InputError: the file is absent, is not such an array, or has a value that is
+        not finite.
+    """
+    try:
+        scp = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise errors.InputError(f"{path}: no such file") from None
+    except (ValueError, OSError, EOFError) as error:
+        raise errors.InputError(
+            f"{path}: not a whole .npy array of numbers: {error}"
+        ) from None
+    expected = "(T, N)" if num_categories is None else f"(T, {num_categories})"
+    shaped = isinstance(scp, np.ndarray) and scp.ndim == 2 and len(scp) > 0
+    if shaped and num_categories is not None:
+        shaped = scp.shape[1] == num_categories
+    if not shaped or scp.dtype.kind != "f":
+        found = f"{getattr(scp, 'shape', 'an archive')} of {getattr(scp, 'dtype', '')}"
+        raise errors.InputError(f"{path}: found {found}, expected {expected} of floats")
+    wrong = np.argwhere(~np.isfinite(scp))
+    if len(wrong):
+        snippet, category = wrong[0]
+        raise errors.InputError(
+            f"{path}: snippet {snippet}, category {category}: found "
+            f"{scp[snippet, category]}, expected finite probabilities"
+        )
+    return scp.astype(np.float32)
+
+
+def read_index(path: str | os.PathLike) -> dict[str, Any]:
+    """Reads scp.json of a folder.
+
+    Raises:
+      InputError: it is absent, or its categories are not different names.
+    """
+    index = files.read_json(path)
+    categories = index.get("categories") if isinstance(index, dict) else None
+    if not isinstance(categories, list) or len(set(map(str, categories))) < len(
+        categories
+    ):
+        raise errors.InputError(
+            f"{path}: categories: found {categories!r}, expected N different names"
+        )
+    return index
+
+
+def write(
+    folder: str | os.PathLike, video_id: str, found: cleannet.SnippetPredictions
+) -> None:
+    """Writes the predictions of one video's own snippets; the folder must exist."""
+    folder = pathlib.Path(folder)
+    parts = {"attention": found.sap, "video": found.video, "": found.scp}
+    for part, values in parts.items():
+        (folder / part).mkdir(exist_ok=True)
+        with files.open_atomic(folder / part / f"{video_id}.npy", "wb") as file:
+            np.save(file, np.asarray(values, np.float32))
+
+
+def write_index(
+    folder: str | os.PathLike, dataset: features_lib.Dataset, ids: Sequence[str]
+) -> None:
+    """Writes scp.json for some videos of a dataset: what makes a folder complete."""
+    timebase = {name: dataset.videos[name].timebase._asdict() for name in ids}
+    index = {"categories": dataset.categories, "timebase": timebase}
+    files.write_json(pathlib.Path(folder) / "scp.json", index)
+
+
+def _vector(path: pathlib.Path, size: int) -> np.ndarray:
+    """Reads (size,) finite floats."""
+    try:
+        values = np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise errors.InputError(
+            f"{path}: not a whole .npy array of numbers: {error}"
+        ) from None
+    shape, kind = np.shape(values), getattr(values, "dtype", np.dtype(object))
+    if shape != (size,) or kind.kind != "f" or not np.isfinite(values).all():
+        raise errors.InputError(
+            f"{path}: found {shape} of {kind}, expected ({size},) of finite floats"
+        )
+    return values.astype(np.float32)

@@ -1,0 +1,172 @@
+"""W-TALC (Paul et al., ECCV 2018): multiple-instance loss and co-activity similarity.
+
+A layer as wide as the features, ReLU and dropout give X, [T, 2D]; an affine classifier
+of it gives class activations A, [T, N]. Two losses train it on batches of videos, some
+of them pairs that share a category:
+
+* MILL: cross-entropy of the softmax over categories of the mean of the largest ⌈T / 8⌉
+  activations.
+* CASL, over pairs m, n of videos that share category j: with Â the softmax of A over
+  snippets, h = Σ_t Â_t X_t, l = Σ_t (1 − Â_t) X_t / (T − 1) and d the cosine distance,
+
+    ½ [max(0, d(h_m, h_n) − d(h_m, l_n) + ½) + max(0, d(h_m, h_n) − d(l_m, h_n) + ½)]
+
+  meaned over the pairs of a category, then over the categories that have a pair.
+
+The loss is half of each.
+
+Read differently: the SCP is the softmax of A over categories, as in R7. A category is
+localized where its video-level prediction is above R15's threshold, where the paper asks
+for a positive mean of its top activations, which the softmax never sees the level of.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from cleannet_jax.models import cleannet
+from cleannet_jax.ops import losses, pooling
+
+Params = Any
+Batch = dict[str, jax.Array]
+Metrics = dict[str, jax.Array]
+
+DROPOUT = 0.7
+MARGIN = 0.5
+INSTANCE_LOSS_WEIGHT = 0.5
+
+
+class Network(nn.Module):
+    """Features [T, 2D] to X [T, 2D] and class activations A [T, N].
+
+    Attributes:
+      num_categories: N.
+    """
+
+    num_categories: int
+
+    @nn.compact
+    def __call__(
+        self, features: jax.Array, *, key: jax.Array | None = None
+    ) -> tuple[jax.Array, jax.Array]:
+        """Returns X and A; units of X drop out under a random key."""
+        hidden = nn.relu(nn.Dense(features.shape[-1], name="hidden")(features))
+        dropout = nn.Dropout(DROPOUT, deterministic=key is None)
+        hidden = dropout(hidden, rng=key)
+        return hidden, nn.Dense(self.num_categories, name="classification")(hidden)
+
+
+def create_params(key: jax.Array, widths: tuple[int, int], num: int) -> Params:
+    """Parameters for features of both streams and N = `num` categories."""
+    return Network(num).init(key, jnp.zeros((1, sum(widths))))["params"]
+
+
+def loss(params: Params, batch: Batch, key: jax.Array) -> tuple[jax.Array, Metrics]:
+    """Half the multiple-instance loss and half the co-activity loss of B videos.
+
+    Args:
+      params: of `Network`.
+      batch: features [B, T, 2D], length [B], labels [B, N].
+      key: random key of the dropout.
+
+    Returns:
+      A scalar, and both losses.
+    """
+    features, labels = batch["features"], batch["labels"]
+    keys = jax.random.split(key, len(features))
+    apply = jax.vmap(lambda one, key: _apply(params, one, key=key))
+    hidden, activations = apply(features, keys)
+    masks = jax.vmap(pooling.valid_snippets, in_axes=(None, 0))(
+        features.shape[1], batch["length"]
+    )
+    instance = jnp.mean(jax.vmap(instance_loss)(activations, labels, masks))
+    similarity = co_activity_loss(hidden, activations, labels, masks)
+    terms = {"instance": instance, "co_activity": similarity}
+    weight = INSTANCE_LOSS_WEIGHT
+    return weight * instance + (1 - weight) * similarity, terms
+
+
+def instance_loss(
+    activations: jax.Array, labels: jax.Array, mask: jax.Array
+) -> jax.Array:
+    """MILL of one video, a scalar.
+
+    Args:
+      activations: [T, N].
+      labels: [N], positive for the video's categories.
+      mask: [T] bool.
+    """
+    prediction = jax.nn.log_softmax(pooling.top_mean(activations, mask))
+    return jnp.sum(losses.classification_loss(prediction, labels))
+
+
+def co_activity_loss(
+    hidden: jax.Array, activations: jax.Array, labels: jax.Array, masks: jax.Array
+) -> jax.Array:
+    """CASL of B videos, a scalar; zero without two videos of one category.
+
+    Args:
+      hidden: X, [B, T, D].
+      activations: A, [B, T, N].
+      labels: [B, N], positive for a video's categories.
+      masks: [B, T] bool.
+    """
+    high, low = jax.vmap(_region_features)(hidden, activations, masks)  # [B, N, D]
+    high, low = _normalised(high), _normalised(low)
+    between_high = 1 - jnp.einsum("mjd,njd->jmn", high, high)
+    high_low = 1 - jnp.einsum("mjd,njd->jmn", high, low)
+    # The pair (n, m) is the second term of (m, n): the mean over ordered pairs is the
+    # mean over pairs of half of either.
+    hinge = jnp.maximum(between_high - high_low + MARGIN, 0)  # [N, B, B]
+    has = (labels > 0).T  # [N, B]
+    pairs = has[:, :, None] & has[:, None, :] & ~jnp.eye(has.shape[1], dtype=bool)
+    by_category = jax.vmap(losses.masked_mean)(hinge, pairs)
+    return losses.masked_mean(by_category, jnp.any(pairs, axis=(1, 2)))
+
+
+def _region_features(
+    hidden: jax.Array, activations: jax.Array, mask: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """High- and low-attention features of one video in each category, [N, D]."""
+    lowest = jnp.finfo(activations.dtype).min
+    attention = jax.nn.softmax(jnp.where(mask[:, None], activations, lowest), axis=0)
+    attention = jnp.where(mask[:, None], attention, 0)
+    others = jnp.where(mask[:, None], 1 - attention, 0)
+    others /= jnp.maximum(jnp.sum(mask) - 1, 1)
+    return attention.T @ hidden, others.T @ hidden
+
+
+def _normalised(values: jax.Array) -> jax.Array:
+    """Vectors [..., D] of length 1; a zero vector stays, without a NaN gradient."""
+    square = jnp.sum(values**2, axis=-1, keepdims=True)
+    return values * jax.lax.rsqrt(jnp.maximum(square, 1e-12))
+
+
+def predict(
+    params: Params, features: jax.Array, length: jax.Array | int
+) -> cleannet.SnippetPredictions:
+    """Snippet predictions of one padded video; activations are A.
+
+    Args:
+      params: of `Network`.
+      features: [T, 2D].
+      length: number of valid snippets.
+    """
+    mask = pooling.valid_snippets(len(features), length)
+    _, activations = _apply(params, features)
+    return cleannet.SnippetPredictions(
+        scp=jax.nn.softmax(activations),
+        sap=pooling.uniform_attention(mask),
+        video=jax.nn.softmax(pooling.top_mean(activations, mask)),
+        activations=activations,
+    )
+
+
+def _apply(
+    params: Params, features: jax.Array, *, key: jax.Array | None = None
+) -> tuple[jax.Array, jax.Array]:
+    """X and A of one video."""
+    network = Network(params["classification"]["bias"].shape[0])
+    return network.apply({"params": params}, features, key=key)
