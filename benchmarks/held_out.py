@@ -1,7 +1,7 @@
 """Chooses stage 1's learning rate and length on held-out training videos.
 
     python benchmarks/held_out.py --dataset sfinge3d --data FOLDER --classifier w_talc \\
-        --adam_learning_rate 0.0001,0.001 --adam_steps 500,1000
+        --w_talc_learning_rate 0.0001,0.001 --adam_steps 500,1000
 
 Of the training videos every fourth is held out, in four folds; the evaluation subset is
 never read. Prints the mean over folds of the loss of the video-level prediction on the
@@ -70,7 +70,9 @@ def main(arguments: list[str]) -> int:
     )
     command_line.add_options(parser, ROOT / "configs")
     parsed = parser.parse_args(arguments)
-    swept = ("head_learning_rate", "head_steps", "adam_learning_rate", "adam_steps")
+    adam = f"{parsed.method}_learning_rate"
+    swept = ("head_learning_rate", "head_steps", adam, "adam_steps")
+    swept = [name for name in swept if hasattr(parsed, name)]
     values = {name: (getattr(parsed, name) or "").split(",") for name in swept}
     for choice in itertools.product(*values.values()):
         for name, text in zip(swept, choice, strict=True):

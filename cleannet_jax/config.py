@@ -30,6 +30,8 @@ class Config:
     action_score: bool = _option(True, "C2: evaluate proposals by s_a")
     edge_scores: bool = _option(True, "C3: evaluate proposals by s_s and s_e")
     outer_inner: bool = _option(False, "evaluate proposals as AutoLoc does instead")
+    smooth: bool = _option(False, "evaluate proposals on an SCP smoothed over time")
+    smoothing_width: int = _option(3, "over how many snippets, an odd number")
     tsn_sampling: bool = _option(True, "C4: regress anchors from sampled snippets")
     joint: bool = _option(True, "C5: fine-tune the head on covered snippets")
 
@@ -45,7 +47,9 @@ class Config:
     head_momentum: float = _option(0.9, "momentum of stage 1")
     # ... the others by Adam.
     adam_steps: int = _option(500, "the same for hide_and_seek, stpn and w_talc")
-    adam_learning_rate: float = _option(1e-4, "Adam's learning rate for these")
+    hide_and_seek_learning_rate: float = _option(1e-4, "Adam's learning rate")
+    stpn_learning_rate: float = _option(1e-4, "Adam's learning rate")
+    w_talc_learning_rate: float = _option(1e-4, "Adam's learning rate")
 
     # Stage 2: CleanNet.
     steps: int = _option(600, "batches (videos) of stage 2")
@@ -111,6 +115,8 @@ _LOCALIZERS["autoloc"] = _LOCALIZERS["simple"] | {
     "positive_score": 0.3,
 }
 LOCALIZERS = tuple(_LOCALIZERS)
+# Any localizer by proposals can evaluate them on a smoothed SCP: not the paper's.
+_SMOOTHED = "_smoothed"
 # Every method that has a name of its own.
 METHODS = (*CLASSIFIERS, *(name for name in LOCALIZERS if name != "threshold"))
 
@@ -121,7 +127,7 @@ def parts(method: str) -> tuple[str, str]:
     Args:
       method: of `METHODS`, or a classifier and a localizer with a plus between them. A
         classifier alone is followed by "threshold", a localizer alone has the SCP of
-        UntrimmedNet.
+        UntrimmedNet. A localizer by proposals can end in "_smoothed".
 
     Raises:
       InputError: there is no such method.
@@ -130,11 +136,14 @@ def parts(method: str) -> tuple[str, str]:
     classifier, localizer = first, second if plus else "threshold"
     if not plus and first not in (*CLASSIFIERS, SCORES):
         classifier, localizer = CLASSIFIERS[0], first
-    if classifier not in (*CLASSIFIERS, SCORES) or localizer not in _LOCALIZERS:
+    known = localizer.removesuffix(_SMOOTHED)
+    is_known = known in _LOCALIZERS and localizer != f"threshold{_SMOOTHED}"
+    if classifier not in (*CLASSIFIERS, SCORES) or not is_known:
         raise errors.InputError(
             f"variant: found {method!r}, expected one of {', '.join(METHODS)}, or a "
             f"classifier and one of {', '.join(LOCALIZERS)} with + between them, as in "
-            "w_talc+plain; for SCPs from files the classifier is `scores`"
+            "w_talc+plain; for SCPs from files the classifier is `scores`; on a "
+            f"smoothed SCP as in plain{_SMOOTHED}"
         )
     return classifier, localizer
 
@@ -146,7 +155,11 @@ def variant(config: Config, name: str) -> Config:
       InputError: there is no method of that name.
     """
     classifier, localizer = parts(name)
-    return dataclasses.replace(config, classifier=classifier, **_LOCALIZERS[localizer])
+    components = _LOCALIZERS[localizer.removesuffix(_SMOOTHED)]
+    smooth = localizer.endswith(_SMOOTHED)
+    return dataclasses.replace(
+        config, classifier=classifier, smooth=smooth, **components
+    )
 
 
 def parse_value(name: str, text: str) -> Any:
@@ -196,7 +209,9 @@ def check(config: Config) -> None:
         _require(config, name, lambda value: value >= 1, "1 or more")
     for name in (
         "head_learning_rate",
-        "adam_learning_rate",
+        "hide_and_seek_learning_rate",
+        "stpn_learning_rate",
+        "w_talc_learning_rate",
         "learning_rate",
         "decay_rate",
     ):
@@ -209,6 +224,12 @@ def check(config: Config) -> None:
         "tious",
         lambda tious: len(tious) > 0 and all(0 < tiou <= 1 for tiou in tious),
         "thresholds above 0, up to 1",
+    )
+    _require(
+        config,
+        "smoothing_width",
+        lambda width: width > 0 and width % 2 == 1,
+        "an odd number above 0",
     )
     _require(config, "min_video_score", lambda value: 0 < value < 1, "0 to 1")
     _require(config, "seed", lambda value: 0 <= value < 2**32, "0 to 4294967295")

@@ -65,7 +65,7 @@ def detect_by_contrast(
     categories, chosen = choose_categories(
         predictions.video, min_score=config.min_video_score
     )
-    scp = predictions.scp[:, categories]
+    scp = cleannet.conditioned(predictions.scp[:, categories], length, config)
     flat = proposals.reshape(-1, 2)
     scores = cleannet.evaluate(scp, flat, length, config)  # [C, P]
     interesting = jax.vmap(

@@ -74,7 +74,7 @@ def optimizer(stage: Stage) -> optax.GradientTransformation:
     config = stage.config
     if stage.name == "head":
         if classifiers.classifier(config).uses_adam:
-            return optax.adam(config.adam_learning_rate)
+            return optax.adam(getattr(config, f"{config.classifier}_learning_rate"))
         return optax.sgd(config.head_learning_rate, momentum=config.head_momentum)
     rate = optax.exponential_decay(
         config.learning_rate, config.decay_steps, config.decay_rate, staircase=True
@@ -117,6 +117,7 @@ def cleannet_loss(
     # Only the video's own categories; unused places of the list read category 0.
     labelled = batch["label_indices"] >= 0
     scp = scp[:, jnp.maximum(batch["label_indices"], 0)]  # [T, L]
+    scp = cleannet.conditioned(scp, length, config)
     flat = proposals.reshape(-1, 2)
     scores = cleannet.evaluate(scp, flat, length, config)  # [L, P]
     kept = jax.vmap(

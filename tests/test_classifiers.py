@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from cleannet_jax import config as config_lib
+from cleannet_jax import errors
 from cleannet_jax.models import classifiers, hide_and_seek, stpn, untrimmednet, w_talc
 from cleannet_jax.ops import pooling
 
@@ -347,3 +348,12 @@ def test_every_method_has_a_classifier_and_a_localizer():
         if getattr(simple, field.name) != getattr(autoloc, field.name)
     }
     assert differing == {"outer_inner", "positive_score"}
+
+
+def test_any_way_to_localize_by_proposals_can_be_smoothed():
+    assert config_lib.parts("w_talc+t_smoothed") == ("w_talc", "t_smoothed")
+    smooth, paper = config_of("plain_smoothed"), config_of("plain")
+    assert smooth.smooth and dataclasses.replace(smooth, smooth=False) == paper
+    for name in ("threshold_smoothed", "untrimmednet_smoothed", "full_smooth"):
+        with pytest.raises(errors.InputError, match="variant: found"):
+            config_of(name)

@@ -58,3 +58,13 @@ def test_padding_changes_nothing():
         )
 
     np.testing.assert_allclose(prediction(6), prediction(10), rtol=1e-6)
+
+
+def test_smoothing_by_hand():
+    # Five snippets of a video of four: windows lose what is outside of it.
+    values = jnp.array([[3.0, 0.0], [0, 0], [6, 1], [0, 0], [100, 100]])
+    found = pooling.smoothed(values, width=3, length=4)
+    expected = [[1.5, 0], [3, 1 / 3], [2, 1 / 3], [3, 0.5], [0, 0]]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    same = pooling.smoothed(values, width=1, length=5)
+    np.testing.assert_array_equal(same, values)

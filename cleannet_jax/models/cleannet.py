@@ -36,6 +36,19 @@ def predict(logits: head_lib.HeadLogits, length: jax.Array | int) -> SnippetPred
     return SnippetPredictions(scp, jnp.exp(log_sap), video, activations=scp)
 
 
+def conditioned(
+    scp: jax.Array, length: jax.Array | int, config: config_lib.Config
+) -> jax.Array:
+    """The SCP [T, N] that proposals are judged by: as it is, or smoothed over time.
+
+    Smoothing is not in the paper. It keeps the edges of an action apart from the
+    fluctuation of snippets that last much less than it.
+    """
+    if not config.smooth:
+        return scp
+    return pooling.smoothed(scp, width=config.smoothing_width, length=length)
+
+
 def anchors_of_interest(
     psi: jax.Array, sap: jax.Array, length: jax.Array | int, config: config_lib.Config
 ) -> jax.Array:

@@ -58,6 +58,27 @@ def uniform_attention(mask: jax.Array) -> jax.Array:
     return mask / jnp.maximum(jnp.sum(mask), 1)
 
 
+def smoothed(values: jax.Array, *, width: int, length: jax.Array | int) -> jax.Array:
+    """The mean of the part of each snippet's window that is in the video.
+
+    Args:
+      values: [T, N].
+      width: odd number of snippets.
+      length: number of valid snippets.
+
+    Returns:
+      [T, N], zero from `length` on.
+    """
+    chex.assert_rank(values, 2)
+    mask = valid_snippets(len(values), length)
+    inside = jnp.where(mask[:, None], values, 0)
+    window = (width, 1)
+    total = jax.lax.reduce_window(inside, 0.0, jax.lax.add, window, (1, 1), "SAME")
+    ones = mask[:, None].astype(values.dtype)
+    count = jax.lax.reduce_window(ones, 0.0, jax.lax.add, window, (1, 1), "SAME")
+    return jnp.where(mask[:, None], total / jnp.maximum(count, 1), 0)
+
+
 def top_mean(values: jax.Array, mask: jax.Array) -> jax.Array:
     """Multiple-instance pooling: the mean of the largest T / 8 values, rounded up.
 
