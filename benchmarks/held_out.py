@@ -89,7 +89,8 @@ def main(arguments: list[str]) -> int:
             f"{name}={text}" for name, text in zip(swept, choice, strict=True) if text
         )
         loss, accuracy = found.mean(axis=0)
-        print(f"{parsed.method} {named} loss {loss:.4f} accuracy {accuracy:.3f}")
+        found = f"loss {loss:.4f} accuracy {accuracy:.3f}"
+        print(f"{parsed.method} {named} {found}", flush=True)
     return 0
 
 

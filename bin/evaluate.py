@@ -86,6 +86,12 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
         help="class-agnostic average recall (AR@AN) too",
     )
     parser.add_argument(
+        "--diagnose",
+        choices=evaluate.BINS,
+        help="types of errors, and detection by length, coverage and number of"
+        " instances, in DETAD's bins for either benchmark",
+    )
+    parser.add_argument(
         "--bootstrap",
         metavar="N",
         type=int,
@@ -131,6 +137,7 @@ def build_reports(parsed: argparse.Namespace) -> list[evaluate.Report]:
             recall=parsed.recall,
             samples=parsed.bootstrap or 0,
             seed=parsed.seed,
+            bins=parsed.diagnose,
             source=source,
         )
         reports.append(report)

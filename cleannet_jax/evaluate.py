@@ -19,7 +19,12 @@ from cleannet_jax import errors
 from cleannet_jax.data import agreement, variants
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data.formats import thumos
-from cleannet_jax.metrics import average_precision, average_recall, bootstrap
+from cleannet_jax.metrics import (
+    average_precision,
+    average_recall,
+    bootstrap,
+)
+from cleannet_jax.metrics import diagnosis as diagnosis_lib
 
 # What each protocol does, in the words of a report.
 PROTOCOLS = {
@@ -37,6 +42,9 @@ MISSING = {
 THUMOS14_TIOUS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 ACTIVITYNET_TIOUS = average_recall.TIOUS
+
+# Of the characteristics of instances in a diagnosis.
+BINS = diagnosis_lib.BINS
 
 # Of the resamples, how many a confidence interval holds.
 LEVEL = 0.95
@@ -94,6 +102,7 @@ class Report:
       ranking: the matched detections that it was computed from.
       recall: class-agnostic recall, where it was asked for.
       confidence: of the mAP, where it was asked for.
+      diagnosis: of the errors, where it was asked for.
     """
 
     protocol: str
@@ -115,6 +124,7 @@ class Report:
     ranking: average_precision.Ranking
     recall: average_recall.AverageRecall | None
     confidence: Confidence | None
+    diagnosis: diagnosis_lib.Diagnosis | None
 
 
 def evaluate(
@@ -129,6 +139,7 @@ def evaluate(
     recall: bool = False,
     samples: int = 0,
     seed: int = 0,
+    bins: str | None = None,
     source: str = "predictions",
 ) -> Report:
     """Returns the average precision of predictions on one subset (R17).
@@ -145,16 +156,23 @@ def evaluate(
       recall: whether to compute the class-agnostic recall too.
       samples: resamples of the videos for confidence intervals; 0 for none.
       seed: of the resamples.
+      bins: of a diagnosis of the errors, a key of `BINS`; None for none.
       source: what messages call the predictions, usually their path.
 
     Raises:
-      InputError: the subset or the variant is unknown, there is no instance, a
+      InputError: a diagnosis is asked for under another protocol than ActivityNet's,
+        whose matching it follows, the subset or the variant is unknown, there is no instance, a
         detection's label is nowhere in the annotations, no predicted video is in the
         subset, or a video is missing that must not.
       ValueError: the protocol, the policy or a threshold is not one.
     """
     _check_choice("a protocol", protocol, PROTOCOLS)
     _check_choice("a policy for missing videos", missing, MISSING)
+    if bins and protocol != "activitynet":
+        raise errors.InputError(
+            f"diagnosis: found protocol {protocol!r}, expected activitynet, whose "
+            "matching the types of errors are defined by"
+        )
     agreement.check_labels(predictions, annotations, source)
     agreement.check_videos(predictions, annotations.videos, annotations.path, source)
     annotations = variants.apply_variant(annotations, variant)
@@ -191,6 +209,7 @@ def evaluate(
         ranking=ranking,
         recall=average_recall.average_recall(predictions, truths) if recall else None,
         confidence=_confidence(ranking, samples, seed) if samples else None,
+        diagnosis=_diagnosis(predictions, truths, annotations, tious, bins),
     )
 
 
@@ -287,7 +306,7 @@ def as_dict(report: Report) -> dict[str, Any]:
     """
     result = report.result
     columns = zip(result.labels, result.positives.tolist(), result.ap.T, strict=True)
-    whole = ("result", "ranking", "recall", "confidence")
+    whole = ("result", "ranking", "recall", "confidence", "diagnosis")
     facts = {
         field.name: getattr(report, field.name)
         for field in dataclasses.fields(report)
@@ -308,6 +327,7 @@ def as_dict(report: Report) -> dict[str, Any]:
         },
         "confidence": _confidence_dict(report.confidence),
         "recall": _recall_dict(report.recall),
+        "diagnosis": _diagnosis_dict(report.diagnosis),
     }
 
 
@@ -345,6 +365,8 @@ def as_text(report: Report, *, per_category: bool = False) -> str:
         )
         lines.append(f"recall of any category, tIoU 0.5:0.95: {points}")
         lines.append(f"area under AR@AN, 1 to 100 proposals: {recall['auc']:.2f}")
+    if report.diagnosis:
+        lines += ["", *_diagnosis_lines(report.diagnosis)]
     return "\n".join(lines)
 
 
@@ -392,6 +414,93 @@ def _select(
         truths = average_precision.without_videos(truths, unnamed)
         ambiguous = average_precision.without_videos(ambiguous, unnamed)
     return truths, ambiguous, unnamed
+
+
+def _diagnosis(
+    predictions: average_precision.Instances,
+    truths: average_precision.Instances,
+    annotations: annotations_lib.Annotations,
+    tious: Sequence[float],
+    bins: str | None,
+) -> diagnosis_lib.Diagnosis | None:
+    """The diagnosis of the errors, if bins are named."""
+    if bins is None:
+        return None
+    known = [annotations.videos[name].duration for name in truths.videos]
+    durations = [np.nan if duration is None else duration for duration in known]
+    return diagnosis_lib.diagnose(
+        predictions, truths, durations, tious=tious, bins=BINS[bins]
+    )
+
+
+def _percent(values: np.ndarray) -> Any:
+    """Rates as nested lists of percent, None for NaN."""
+    if np.ndim(values):
+        return [_percent(value) for value in values]
+    return None if np.isnan(values) else float(100 * values)
+
+
+def _diagnosis_dict(found: diagnosis_lib.Diagnosis | None) -> dict[str, Any] | None:
+    """The diagnosis as JSON can hold it, rates in percent, an upper edge None for ∞."""
+    if found is None:
+        return None
+    characteristics = {
+        name: {
+            "bins": diagnosis_lib.SIZES[: len(value.edges)],
+            "upper_edges": [None if np.isinf(edge) else edge for edge in value.edges],
+            "instances": value.count.tolist(),
+            "missed": _percent(value.missed),
+            "normalised_map": _percent(value.map_n),
+        }
+        for name, value in found.characteristics.items()
+    }
+    return {
+        "tious": found.tious.tolist(),
+        "types": diagnosis_lib.TYPES,
+        "counts": found.counts.tolist(),
+        "map": _percent(found.map),
+        "impact": _percent(found.impact),
+        "normalised_map": _percent(found.map_n),
+        "characteristics": characteristics,
+    }
+
+
+def _diagnosis_lines(found: diagnosis_lib.Diagnosis) -> list[str]:
+    """The diagnosis as lines, in percent, means over the thresholds."""
+    shares = found.counts / np.maximum(found.counts.sum(axis=2, keepdims=True), 1)
+    columns = [100 * shares[:, 0].mean(axis=0), 100 * shares[:, -1].mean(axis=0)]
+    impact = np.append(np.nan, 100 * found.impact.mean(axis=0))
+    lines = [
+        "errors by type, mean over tIoU, of each category's best G and 10 G:",
+        "share of detections, and what mAP gains without them",
+        f"{'':<18}{'G':>8}{'10 G':>8}{'gain':>8}",
+    ]
+    for name, few, many, gain in zip(
+        diagnosis_lib.TYPES, *columns, impact, strict=True
+    ):
+        cell = "" if np.isnan(gain) else f"{gain:.2f}"
+        lines.append(f"{name:<18}{few:>8.1f}{many:>8.1f}{cell:>8}")
+    whole = 100 * found.map_n.mean()
+    lines += ["", f"by instance, mean over tIoU; normalised mAP of all {whole:.2f}"]
+    for name, value in found.characteristics.items():
+        sizes = diagnosis_lib.SIZES[: len(value.edges)]
+        lines.append(f"{name:<18}" + "".join(f"{size:>8}" for size in sizes))
+        rows = (
+            ("up to", [f"{edge:g}" for edge in value.edges]),
+            ("instances", [str(count) for count in value.count]),
+            ("missed", [_rate(rate) for rate in value.missed.mean(axis=0)]),
+            ("normalised mAP", [_rate(rate) for rate in value.map_n.mean(axis=0)]),
+        )
+        lines += [
+            f"  {row:<16}" + "".join(f"{c:>8}" for c in cells) for row, cells in rows
+        ]
+    if "coverage" not in found.characteristics:
+        lines.append("coverage          not known: no video has a duration")
+    return lines
+
+
+def _rate(value: float) -> str:
+    return "-" if np.isnan(value) else f"{100 * value:.1f}"
 
 
 def _confidence(

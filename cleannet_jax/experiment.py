@@ -175,6 +175,7 @@ def evaluate_row(
         dataset.annotations,
         subset=dataset.evaluation_subset,
         tious=config.tious,
+        bins=bins,
         source=str(path),
     )
     results = evaluate.as_dict(report) | {"generated_data": dataset.generated}

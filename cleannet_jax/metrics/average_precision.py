@@ -205,11 +205,11 @@ def rank_activitynet(
     ranking = np.lexsort((detections.scores, -detections.label))[::-1]
     detections = take(detections, ranking)
     pairs = intersecting_pairs(detections, truths, union, least=min(tious))
-    pairs = _select(pairs, _turns_of_detections(pairs))
+    pairs = select(pairs, turns_of_detections(pairs))
     hit = np.zeros((len(tious), detections.label.size), bool)
     for row, tiou in zip(hit, tious, strict=True):
-        able = _select(pairs, pairs.overlap >= tiou)
-        row[able.detection[_take_turns(able.detection, able.truth)]] = True
+        able = select(pairs, pairs.overlap >= tiou)
+        row[able.detection[take_turns(able.detection, able.truth)]] = True
     counted = np.broadcast_to(True, hit.shape)
     return _ranking(detections, truths, tious, hit, counted, is_interpolated=True)
 
@@ -244,11 +244,11 @@ def rank_thumos14(
     pairs = intersecting_pairs(detections, truths, _hull, least=min(tious))
     # Of detections that overlap it equally, ground truth takes the best ranked.
     turns = np.lexsort((pairs.detection, -pairs.overlap, pairs.truth))
-    pairs = _select(pairs, turns)
+    pairs = select(pairs, turns)
     hit = np.zeros((len(tious), detections.label.size), bool)
     for row, tiou in zip(hit, tious, strict=True):
-        able = _select(pairs, pairs.overlap > tiou)
-        row[able.detection[_take_turns(able.truth, able.detection)]] = True
+        able = select(pairs, pairs.overlap > tiou)
+        row[able.detection[take_turns(able.truth, able.detection)]] = True
     counted = hit | ~excused
     return _ranking(detections, truths, tious, hit, counted, is_interpolated=False)
 
@@ -333,8 +333,8 @@ def take(table: Instances, rows: np.ndarray) -> Instances:
     return Instances(table.videos, table.labels, *columns)
 
 
-def _select(pairs: Pairs, rows: np.ndarray) -> Pairs:
-    """Some of the pairs, in the order asked for."""
+def select(pairs: Pairs, rows: np.ndarray) -> Pairs:
+    """Returns some of the pairs, in the order asked for."""
     return Pairs(*(column[rows] for column in pairs))
 
 
@@ -378,7 +378,7 @@ def intersecting_pairs(
         meet = intersection > 0
         overlap = intersection[meet] / extent(a[meet], b[meet], intersection[meet])
         block_pairs = Pairs(detection[meet], truth[meet], overlap)
-        blocks.append(_select(block_pairs, overlap >= least))
+        blocks.append(select(block_pairs, overlap >= least))
     return Pairs(*(np.concatenate(columns) for columns in zip(*blocks, strict=True)))
 
 
@@ -402,22 +402,22 @@ def _intersects_any(detections: Instances, others: Instances | None) -> np.ndarr
     return intersects
 
 
-def _turns_of_detections(pairs: Pairs) -> np.ndarray:
-    """The order of pairs, which are by detection, in which each prefers the first.
+def turns_of_detections(pairs: Pairs) -> np.ndarray:
+    """Returns the order of pairs, which are by detection, in which each prefers the first.
 
     Of ground truth that it overlaps equally, a detection prefers the later. Most
     detections have one pair, and only the others are sorted.
     """
     is_next = pairs.detection[1:] == pairs.detection[:-1]
     rows = np.flatnonzero(np.append(is_next, False) | np.append(False, is_next))
-    some = _select(pairs, rows)
+    some = select(pairs, rows)
     turns = np.arange(pairs.detection.size)
     turns[rows] = rows[np.lexsort((-some.truth, -some.overlap, some.detection))]
     return turns
 
 
-def _take_turns(chooser: np.ndarray, option: np.ndarray) -> np.ndarray:
-    """Positions of the pairs that form when each chooser in turn takes one option.
+def take_turns(chooser: np.ndarray, option: np.ndarray) -> np.ndarray:
+    """Returns the pairs that form when each chooser in turn takes one option.
 
     The pairs are sorted by turn, then by the chooser's preference. A pair is settled
     when it is the chooser's first and nobody with an earlier turn has the option in
