@@ -1,6 +1,8 @@
+import concurrent.futures
 import json
 import pathlib
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -340,3 +342,22 @@ def test_recorded_features_are_the_same_without_times():
     assert strong.videos == weak.videos
     assert strong.categories == weak.categories
     assert strong.train_ids == weak.train_ids
+
+
+def test_threads_at_different_depths_read_at_once(tmp_path):
+    # Headers are parsed as Python source, which some versions do in a thread at a time.
+    path = tmp_path / "values.npy"
+    np.save(path, np.zeros((3, 2), np.float32))
+
+    def read_at(depth):
+        if depth:
+            return read_at(depth - 1)
+        return [features._header(path) for _ in range(1500)]
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            list(pool.map(read_at, range(0, 80, 10)))
+    finally:
+        sys.setswitchinterval(interval)

@@ -21,6 +21,7 @@ import numpy as np
 
 from cleannet_jax import errors
 from cleannet_jax.data import annotations as annotations_lib
+from cleannet_jax.data import files
 from cleannet_jax.data import manifest as manifest_lib
 
 _FLOATS = (np.float16, np.float32, np.float64)
@@ -188,9 +189,11 @@ def read_features(
         manifest.streams, _paths(folder, video_id, manifest), strict=True
     ):
         start, stop = stop, stop + stream.width
+        with files.NPY_HEADER_LOCK:
+            values = np.load(path, mmap_mode="r", allow_pickle=False)
         # Values beyond float32 become infinite, which validation reports by place.
         with np.errstate(over="ignore"):
-            features[:, start:stop] = np.load(path, mmap_mode="r", allow_pickle=False)
+            features[:, start:stop] = values
     return features
 
 
@@ -336,7 +339,7 @@ def _array_shape(path: pathlib.Path) -> tuple[int, int]:
 def _header(path: pathlib.Path) -> _Header:
     """The header of a .npy file; no data is read."""
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb") as file, files.NPY_HEADER_LOCK:
             version = np.lib.format.read_magic(file)
             shape, _, dtype = _HEADER_READERS[version](file)
             start, found = file.tell(), os.fstat(file.fileno()).st_size

@@ -113,7 +113,8 @@ def read_scp(
         not finite.
     """
     try:
-        scp = np.load(path, allow_pickle=False)
+        with files.NPY_HEADER_LOCK:
+            scp = np.load(path, allow_pickle=False)
     except FileNotFoundError:
         raise errors.InputError(f"{path}: no such file") from None
     except (ValueError, OSError, EOFError) as error:
@@ -178,7 +179,8 @@ def write_index(
 def _vector(path: pathlib.Path, size: int) -> np.ndarray:
     """Reads (size,) finite floats."""
     try:
-        values = np.load(path, allow_pickle=False)
+        with files.NPY_HEADER_LOCK:
+            values = np.load(path, allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
         raise errors.InputError(
             f"{path}: not a whole .npy array of numbers: {error}"
