@@ -4,8 +4,8 @@ A cell is one method with one seed. Cells of a seed share the classifiers that t
 have in common, and what these predict. In the folder of an ablation,
 
 * classifiers/NAME-seedS is a run of stage 1, with its predictions of all videos in scp/;
-* cells/METHOD-seedS is a run with predictions/, results/ and, where the method trains
-  a generator, a model;
+* cells/METHOD-seedS is a run with predictions/, results/ and checkpoints/, a link to
+  those of the classifier where nothing else is trained;
 * table.txt, .csv, .tex and .json are the tables, written anew after every cell.
 
 A cell whose results are there is never run again.
@@ -188,6 +188,8 @@ def _run_cell(
         if not saved:
             alone = config_of(config, own.classifier, seed)
             classified, saved = _classify(alone, dataset, where, folder)
+            if not own.train_generator:
+                _link_checkpoints(cell, own)
             # C5 trains the head on; thresholding reads more than what is saved.
             if own.joint or not (own.action_score or own.edge_scores):
                 saved = None
@@ -195,6 +197,14 @@ def _run_cell(
         experiment.evaluate_row(
             method, params, own, dataset, cell, saved=saved, bins=bins
         )
+
+
+def _link_checkpoints(cell: pathlib.Path, config: config_lib.Config) -> None:
+    """Makes the classifier's checkpoints those of a cell that trains nothing else."""
+    link = cell / "checkpoints"
+    name = f"{config.classifier}-seed{config.seed}"
+    if not link.is_symlink():
+        link.symlink_to(pathlib.Path("..", "..", "classifiers", name, "checkpoints"))
 
 
 def _classify(
