@@ -139,3 +139,14 @@ def test_midpoint_thresholding_by_hand():
     found = localize.detect_by_threshold(predictions, made)
     np.testing.assert_array_equal(found.segments, [[1, 3], [4, 5]])
     np.testing.assert_allclose(found.scores, [3 + 2.1, 2 + 2.1])
+
+
+def test_uniform_attention_drops_no_anchor_at_any_length():
+    # In float32, 49 times 1 / 49 is less than 1.
+    made = config_with()
+    assert made.min_attention == 1
+    for length in range(1, 300):
+        sap = np.full(length, 1 / length, np.float32)
+        psi = np.full(length, 0.5, np.float32)
+        kept = cleannet.anchors_of_interest(psi, sap, np.int32(length), made)
+        assert kept.all(), length

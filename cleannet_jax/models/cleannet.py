@@ -63,7 +63,9 @@ def anchors_of_interest(
     Returns:
       [T] bool.
     """
-    likely = (psi >= config.min_scp) & (sap * length >= config.min_attention)
+    # Uniform attention is 1 up to rounding, and must not be below a threshold of 1.
+    attention = sap * length * (1 + 1e-5)
+    likely = (psi >= config.min_scp) & (attention >= config.min_attention)
     return likely & pooling.valid_snippets(len(psi), length)
 
 
