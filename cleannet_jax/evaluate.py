@@ -446,9 +446,10 @@ def _diagnosis_dict(found: diagnosis_lib.Diagnosis | None) -> dict[str, Any] | N
         return None
     characteristics = {
         name: {
-            "bins": diagnosis_lib.SIZES[: len(value.edges)],
+            "bins": list(diagnosis_lib.SIZES[: len(value.edges)]),
             "upper_edges": [None if np.isinf(edge) else edge for edge in value.edges],
             "instances": value.count.tolist(),
+            "unknown": value.unknown,
             "missed": _percent(value.missed),
             "normalised_map": _percent(value.map_n),
         }
@@ -456,9 +457,9 @@ def _diagnosis_dict(found: diagnosis_lib.Diagnosis | None) -> dict[str, Any] | N
     }
     return {
         "tious": found.tious.tolist(),
-        "types": diagnosis_lib.TYPES,
+        "types": list(diagnosis_lib.TYPES),
         "counts": found.counts.tolist(),
-        "map": _percent(found.map),
+        "map_of_best_10g": _percent(found.map),
         "impact": _percent(found.impact),
         "normalised_map": _percent(found.map_n),
         "characteristics": characteristics,
@@ -494,6 +495,8 @@ def _diagnosis_lines(found: diagnosis_lib.Diagnosis) -> list[str]:
         lines += [
             f"  {row:<16}" + "".join(f"{c:>8}" for c in cells) for row, cells in rows
         ]
+        if value.unknown:
+            lines.append(f"  not known of {value.unknown} instances")
     if "coverage" not in found.characteristics:
         lines.append("coverage          not known: no video has a duration")
     return lines

@@ -79,6 +79,14 @@ def test_only_the_best_ten_times_g_are_looked_at():
     assert found.counts[0, -1].sum() == 20 and found.counts[0, 0].sum() == 2
 
 
+def test_thresholds_below_the_smallest_overlap():
+    # tIoU 0.7 / 10 with an instance that is matched already: at 0.05 a double detection.
+    detections = table([("a", "run", 0, 10, 0.9), ("a", "run", 0, 0.7, 0.8)])
+    found = diagnose(detections, table(TRUTHS), tious=(0.05, 0.5))
+    np.testing.assert_array_equal(found.counts[0, -1], [1, 1, 0, 0, 0, 0])
+    np.testing.assert_array_equal(found.counts[1, -1], [1, 0, 0, 0, 0, 1])
+
+
 def test_characteristics_by_hand():
     found = diagnose(table(RUNS), table(TRUTHS), durations=(100.0, np.nan))
     length = found.characteristics["length"]
@@ -88,6 +96,7 @@ def test_characteristics_by_hand():
     # A tenth of the video; of the other video the duration is not known.
     coverage = found.characteristics["coverage"]
     np.testing.assert_array_equal(coverage.count, [0, 0, 0, 0, 2])
+    assert (length.unknown, coverage.unknown) == (0, 1)
     instances = found.characteristics["instances"]
     np.testing.assert_array_equal(instances.count, [3, 0, 0, 0])
     # N is 3 instances / 2 categories. Of 20 s: one hit after five false positives,

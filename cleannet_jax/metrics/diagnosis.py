@@ -3,7 +3,8 @@
 NumPy in float64. Times are seconds, rates in [0, 1]. Matching is ActivityNet's
 (`average_precision`). As in DETAD only the best 10 G of each category's detections are
 looked at, G being its number of instances, so that a flood of low scores does not hide
-what matters; every figure here, the mAP among them, is of those.
+what matters; every figure here, the mAP among them, is of those, also where DETAD's code
+looks at all detections (docs/evaluation.md).
 
 Each detection has one type at each threshold t, the first that fits:
 
@@ -71,12 +72,14 @@ class Characteristic(NamedTuple):
     Attributes:
       edges: [B] upper edges of the bins.
       count: [B] int, instances.
+      unknown: instances that it is not known of, which are in no bin.
       missed: [K, B] share of them that no detection is matched to, NaN without any.
       map_n: [K, B] normalised mAP of them alone, NaN without any.
     """
 
     edges: tuple[float, ...]
     count: np.ndarray
+    unknown: int
     missed: np.ndarray
     map_n: np.ndarray
 
@@ -218,7 +221,7 @@ def _types(
         for table in (found, truths)
     )
     pairs = average_precision.intersecting_pairs(
-        *tables, average_precision.union, least=MIN_TIOU
+        *tables, average_precision.union, least=min(MIN_TIOU, *tious)
     )
     is_own = found.label[pairs.detection] == truths.label[pairs.truth]
     best = np.zeros((2, found.label.size))  # of another category, of its own
@@ -270,7 +273,7 @@ def _characteristic(
             missed[row, index] = 1 - was_found.mean()
             map_n[row, index] = _map_n(found, truths, match, inside)
     count = np.bincount(member[member >= 0], minlength=len(edges))
-    return Characteristic(edges, count, missed, map_n)
+    return Characteristic(edges, count, int(np.isnan(values).sum()), missed, map_n)
 
 
 def _map_n(
