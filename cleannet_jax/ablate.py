@@ -19,6 +19,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from cleannet_jax import config as config_lib
@@ -155,6 +156,9 @@ def ablate(
         for method, seed in cells:
             bar.set_postfix_str(f"{method}, seed {seed}")
             _run_cell(method, config, seed, dataset, where, folder, bins)
+            # Every cell compiles its own programs. Kept, they would use up the memory
+            # maps that a process may have, 65530 on Linux, after some forty cells.
+            jax.clear_caches()
             bar.update()
             write_tables(collect(config, dataset, methods, seeds, folder), folder)
     return collect(config, dataset, methods, seeds, folder)
