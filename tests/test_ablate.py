@@ -30,7 +30,9 @@ def run(tiny, data, folder, methods, seeds=(0, 1)):
 
 
 def test_every_method_ends_in_the_tables(tiny, feature_folder, tmp_path):
-    methods = ablate.parse_methods("tables,stpn+t,w_talc+plain,outer_inner")
+    methods = ablate.parse_methods(
+        "untrimmednet_hard,hide_and_seek,stpn,w_talc,autoloc,full,stpn+t,w_talc+plain"
+    )
     found = run(tiny, feature_folder, tmp_path / "out", methods, seeds=(1,))
     assert tuple(result.method for result in found.results) == methods
     assert all(result.seeds == (1,) for result in found.results)
