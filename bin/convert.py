@@ -23,8 +23,8 @@ import tqdm
 
 from cleannet_jax import convert, errors, logs
 from cleannet_jax.data import annotations as annotations_lib
-from cleannet_jax.data import heads
-from cleannet_jax.data.formats import autoloc
+from cleannet_jax.data import recovered_heads
+from cleannet_jax.data.layouts import autoloc
 
 RESULTS = "autoloc-results"
 
@@ -116,12 +116,14 @@ def recover_heads(parsed: argparse.Namespace, ids: list[str]) -> None:
     )
     with logs.progress_bar("heads", total=len(ids)) as bar:
         try:
-            found = heads.recover(counted(outputs, bar), categories=categories)
+            found = recovered_heads.recover(
+                counted(outputs, bar), categories=categories
+            )
         except errors.InputError as error:
             print(f"  no heads.npz: {error}")
             return
     try:
-        heads.write(path, found)
+        recovered_heads.write(path, found)
     except OSError as error:
         raise errors.InputError(f"{path}: {error.strerror}") from None
     print(

@@ -16,8 +16,8 @@ import sys
 from cleannet_jax import config as config_lib
 from cleannet_jax import errors, experiment, localize, logs, runs
 from cleannet_jax.data import annotations as annotations_lib
-from cleannet_jax.data import predictions as predictions_lib
-from cleannet_jax.data.formats import thumos
+from cleannet_jax.data import snippets as snippets_lib
+from cleannet_jax.data.detections import thumos
 
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
@@ -90,7 +90,7 @@ def run(parsed: argparse.Namespace) -> str:
             dataset,
             ids,
             config,
-            saved=predictions_lib.open_for(config, dataset),
+            saved=snippets_lib.open_for(config, dataset),
             progress=lambda done, total: bar.update(),
         )
     if parsed.out.endswith(".txt"):

@@ -16,9 +16,9 @@ import sys
 from typing import Any
 
 from cleannet_jax import config as config_lib
-from cleannet_jax import errors, logs
+from cleannet_jax import cost, errors, logs, validation
 from cleannet_jax.data import annotations as annotations_lib
-from cleannet_jax.data import cost, files, validation
+from cleannet_jax.data import files
 from cleannet_jax.data import manifest as manifest_lib
 from cleannet_jax.ops import contrast
 

@@ -26,7 +26,7 @@ from cleannet_jax import config as config_lib
 from cleannet_jax import experiment, localize, logs, runs, train
 from cleannet_jax.data import features as features_lib
 from cleannet_jax.data import files
-from cleannet_jax.data import predictions as predictions_lib
+from cleannet_jax.data import snippets as snippets_lib
 
 Params = Any
 
@@ -188,7 +188,7 @@ def _run_cell(
     with runs.open_run(cell, runs.describe(own, dataset, where)):
         if (cell / "results" / f"{method}.json").exists():
             return
-        classified, saved = {}, predictions_lib.open_for(own, dataset)
+        classified, saved = {}, snippets_lib.open_for(own, dataset)
         if not saved:
             alone = config_of(config, own.classifier, seed)
             classified, saved = _classify(alone, dataset, where, folder)
@@ -216,7 +216,7 @@ def _classify(
     dataset: features_lib.Dataset,
     where: str,
     folder: pathlib.Path,
-) -> tuple[Params, predictions_lib.SavedPredictions]:
+) -> tuple[Params, snippets_lib.SavedPredictions]:
     """The parameters after stage 1, {"head"}, and its predictions of all videos."""
     run = folder / "classifiers" / f"{config.classifier}-seed{config.seed}"
     with runs.open_run(run, runs.describe(config, dataset, where)):
@@ -232,7 +232,7 @@ def _classify(
                     run / "scp",
                     progress=lambda done, total: bar.update(),
                 )
-    return params, predictions_lib.open_folder(run / "scp", dataset)
+    return params, snippets_lib.open_folder(run / "scp", dataset)
 
 
 def _cell_folder(folder: pathlib.Path, method: str, seed: int) -> pathlib.Path:

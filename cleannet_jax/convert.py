@@ -23,7 +23,7 @@ from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import features as features_lib
 from cleannet_jax.data import files, sources
 from cleannet_jax.data import manifest as manifest_lib
-from cleannet_jax.data.formats import autoloc, cmcs, folders, hdf5, wtalc
+from cleannet_jax.data.layouts import autoloc, cmcs, folders, hdf5, wtalc
 
 REPORT = "convert_report.json"
 

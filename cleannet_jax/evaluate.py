@@ -18,7 +18,7 @@ import numpy as np
 from cleannet_jax import errors
 from cleannet_jax.data import agreement, variants
 from cleannet_jax.data import annotations as annotations_lib
-from cleannet_jax.data.formats import thumos
+from cleannet_jax.data.detections import thumos
 from cleannet_jax.metrics import (
     average_precision,
     average_recall,

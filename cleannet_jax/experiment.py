@@ -5,14 +5,24 @@ from typing import Any, NamedTuple
 
 import jax
 
-from cleannet_jax import checkpoint, convert, errors, evaluate, logs, runs, train
+from cleannet_jax import (
+    checkpoint,
+    convert,
+    errors,
+    evaluate,
+    logs,
+    runs,
+    sample,
+    train,
+    validation,
+)
 from cleannet_jax import config as config_lib
 from cleannet_jax import localize as localize_lib
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import features as features_lib
-from cleannet_jax.data import files, sample, validation
+from cleannet_jax.data import files
 from cleannet_jax.data import manifest as manifest_lib
-from cleannet_jax.data import predictions as predictions_lib
+from cleannet_jax.data import snippets as snippets_lib
 from cleannet_jax.models import classifiers
 from cleannet_jax.ops import contrast
 
@@ -141,7 +151,7 @@ def evaluate_row(
     dataset: features_lib.Dataset,
     folder: pathlib.Path,
     *,
-    saved: predictions_lib.SavedPredictions | None = None,
+    saved: snippets_lib.SavedPredictions | None = None,
     bins: str | None = None,
 ) -> Row:
     """Localizes in the evaluation videos and evaluates what was found.
@@ -156,7 +166,7 @@ def evaluate_row(
       bins: of an error diagnosis, a key of `evaluate.BINS`; None for none.
     """
     ids = dataset.evaluation_ids
-    saved = saved or predictions_lib.open_for(config, dataset)
+    saved = saved or snippets_lib.open_for(config, dataset)
     with logs.progress_bar(f"localize {name}", total=len(ids)) as bar:
         predictions = localize_lib.localize(
             params,

@@ -18,7 +18,7 @@ from cleannet_jax import config as config_lib
 from cleannet_jax import errors
 from cleannet_jax.data import features as features_lib
 from cleannet_jax.data import pipeline
-from cleannet_jax.data import predictions as predictions_lib
+from cleannet_jax.data import snippets as snippets_lib
 from cleannet_jax.metrics import average_precision
 from cleannet_jax.models import classifiers, cleannet, thresholding
 from cleannet_jax.ops import nms, segments
@@ -183,7 +183,7 @@ def localize(
     ids: Sequence[str],
     config: config_lib.Config,
     *,
-    saved: predictions_lib.SavedPredictions | None = None,
+    saved: snippets_lib.SavedPredictions | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> average_precision.Instances:
     """The detections of several videos, in seconds, by falling score in each video.
@@ -238,7 +238,7 @@ def write_scp(
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Writes the snippet predictions of several videos as `data.predictions` reads them.
+    """Writes the snippet predictions of several videos as `data.snippets` reads them.
 
     Args:
       params: as for `localize_video`.
@@ -254,10 +254,10 @@ def write_scp(
     for done, (video_id, example) in enumerate(_examples(dataset, ids, config), 1):
         length = int(example["length"])
         padded = predict_padded(params["head"], example["features"], length, config)
-        predictions_lib.write(folder, video_id, unpadded(padded, length))
+        snippets_lib.write(folder, video_id, unpadded(padded, length))
         if progress:
             progress(done, len(ids))
-    predictions_lib.write_index(folder, dataset, ids)
+    snippets_lib.write_index(folder, dataset, ids)
 
 
 def _examples(

@@ -15,8 +15,9 @@ import numpy as np
 
 from cleannet_jax import errors
 from cleannet_jax.data import annotations as annotations_lib
-from cleannet_jax.data import files, manifest, predictions
-from cleannet_jax.data.formats import ssn
+from cleannet_jax.data import files, manifest
+from cleannet_jax.data import snippets as snippets_lib
+from cleannet_jax.data.detections import ssn
 from cleannet_jax.ops import contrast, segments
 
 # Lengths that arrays are padded to are multiples of it, so that videos share programs.
@@ -40,7 +41,7 @@ def score_arrays(scp_path: str, proposals_path: str, out: str) -> int:
     Raises:
       InputError: a file or a row cannot be used.
     """
-    scp = predictions.read_scp(scp_path)
+    scp = snippets_lib.read_scp(scp_path)
     proposals = _read_proposals(proposals_path, num_categories=scp.shape[1])
     scores = jax.device_get(_padded_scores(scp, proposals))
     with files.open_atomic(out, "wb") as file:
@@ -94,7 +95,7 @@ def score_submission(
     for video, rows in content["results"].items():
         if not rows:
             continue
-        scp = predictions.read_scp(
+        scp = snippets_lib.read_scp(
             place / _file_name(video), num_categories=len(categories)
         )
         where = f"{proposals_path}: results[{video!r}]"
@@ -183,7 +184,7 @@ def _read_index(
     path: pathlib.Path, snippet_seconds: float | None, offset_seconds: float
 ) -> tuple[list[str], Callable[[str], manifest.Timebase]]:
     """The categories of a folder of SCPs, and what gives a video's time base."""
-    index = predictions.read_index(path)
+    index = snippets_lib.read_index(path)
     categories = index["categories"]
     if snippet_seconds is not None:
         same = manifest.Timebase(fps=1, stride=snippet_seconds, offset=offset_seconds)

@@ -19,8 +19,8 @@ import optax
 from cleannet_jax import checkpoint, errors, logs
 from cleannet_jax import config as config_lib
 from cleannet_jax.data import features as features_lib
-from cleannet_jax.data import heads, pipeline
-from cleannet_jax.data import predictions as predictions_lib
+from cleannet_jax.data import pipeline, recovered_heads
+from cleannet_jax.data import snippets as snippets_lib
 from cleannet_jax.models import classifiers, cleannet, head, untrimmednet
 from cleannet_jax.ops import losses, pooling, segments
 
@@ -189,7 +189,7 @@ def train_stage(
     params: Params,
     dataset: features_lib.Dataset,
     run: pathlib.Path,
-    saved: predictions_lib.SavedPredictions | None = None,
+    saved: snippets_lib.SavedPredictions | None = None,
 ) -> Params:
     """Trains one stage to its end, from where an earlier run of it has stopped.
 
@@ -258,7 +258,7 @@ def train_stage(
 def _batches(
     stage: Stage,
     dataset: features_lib.Dataset,
-    saved: predictions_lib.SavedPredictions | None,
+    saved: snippets_lib.SavedPredictions | None,
 ) -> Any:
     """The pipeline of training examples, padded to a few lengths."""
     config = stage.config
@@ -303,7 +303,7 @@ def train(
       Parameters after stage 1, {"head"}, and after stage 2, {"head", "generator"}.
       There is no "head" where SCPs are read from files.
     """
-    saved = predictions_lib.open_for(config, dataset)
+    saved = snippets_lib.open_for(config, dataset)
     classified = {} if saved else {"head": train_classifier(config, dataset, run)}
     return classified, train_generator(config, dataset, run, classified, saved)
 
@@ -319,7 +319,7 @@ def train_classifier(
     keys = jax.random.split(jax.random.key(config.seed))
     widths, classifier = dataset.stream_widths, classifiers.classifier(config)
     if config.heads:
-        params = heads.read(
+        params = recovered_heads.read(
             config.heads, categories=dataset.categories, stream_widths=widths
         )
     else:
@@ -333,7 +333,7 @@ def train_generator(
     dataset: features_lib.Dataset,
     run: pathlib.Path,
     classified: Params,
-    saved: predictions_lib.SavedPredictions | None = None,
+    saved: snippets_lib.SavedPredictions | None = None,
 ) -> Params:
     """Trains stage 2 of a run, if its config has it.
 

@@ -19,7 +19,7 @@ MODULES = sorted(
 )
 # Floors: a module imports from its own floor or from below.
 FLOORS = {"ops": 1, "metrics": 1, "errors": 1, "models": 2, "config": 2}
-FLOORS |= {"data": 3, "checkpoint": 3, "logs": 3, "runs": 3}
+FLOORS |= {"data": 3, "sample": 3, "checkpoint": 3, "logs": 3, "runs": 3}
 
 
 def floor(module):

@@ -7,7 +7,8 @@ import python2
 
 from cleannet_jax import errors
 from cleannet_jax.data import annotations as annotations_lib
-from cleannet_jax.data.formats import autoloc, autoloc_rows, thumos
+from cleannet_jax.data.detections import thumos
+from cleannet_jax.data.layouts import autoloc, autoloc_rows
 
 TRUTH = pathlib.Path(__file__).parents[1] / "../shared/eval_truth/thumos14"
 D, N = 1024, 20

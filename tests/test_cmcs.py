@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cleannet_jax import errors
-from cleannet_jax.data.formats import cmcs
+from cleannet_jax.data.layouts import cmcs
 
 D, CROPS = 4, 3
 

@@ -15,9 +15,9 @@ import test_autoloc
 from cleannet_jax import convert, errors, logs
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import features as features_lib
-from cleannet_jax.data import heads, sources
 from cleannet_jax.data import manifest as manifest_lib
-from cleannet_jax.data.formats import autoloc_rows
+from cleannet_jax.data import recovered_heads, sources
+from cleannet_jax.data.layouts import autoloc_rows
 
 PROGRAM = pathlib.Path(__file__).parents[1] / "bin/convert.py"
 RGB, FLOW = 3, 2
@@ -412,7 +412,7 @@ def test_program_recovers_heads(tmp_path, capsys, main, monkeypatch):
         test_autoloc.write_tsv(path, [row], lineidx=True)
     assert main([str(source), "--to", str(tmp_path / "new")]) == 0
     assert "heads from 60 snippets (0 left out)" in capsys.readouterr().out
-    params = heads.read(
+    params = recovered_heads.read(
         tmp_path / "new/heads.npz",
         categories=test_autoloc.CATEGORIES,
         stream_widths=(width, width),

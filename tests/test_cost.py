@@ -3,8 +3,8 @@
 import numpy as np
 
 from cleannet_jax import config as config_lib
+from cleannet_jax import cost, validation
 from cleannet_jax.data import annotations as annotations_lib
-from cleannet_jax.data import cost, validation
 from cleannet_jax.data import manifest as manifest_lib
 
 

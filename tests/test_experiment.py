@@ -10,7 +10,7 @@ import pytest
 
 from cleannet_jax import config, errors, experiment, runs, train
 from cleannet_jax.data import annotations as annotations_lib
-from cleannet_jax.data import heads
+from cleannet_jax.data import recovered_heads
 from cleannet_jax.models import head, untrimmednet
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -101,8 +101,10 @@ def test_heads_from_elsewhere_take_the_place_of_stage_1(
     fresh = untrimmednet.create_params(jax.random.key(0), dataset.stream_widths, 3)
     streams = train.train_stage(stage, fresh, dataset, tmp_path / "trained")
     path = tmp_path / "heads.npz"
-    found = heads.Heads(dataset.categories, streams, 0, 0, (0.0, 0.0), (0.0, 0.0))
-    heads.write(path, found)
+    found = recovered_heads.Heads(
+        dataset.categories, streams, 0, 0, (0.0, 0.0), (0.0, 0.0)
+    )
+    recovered_heads.write(path, found)
     given = dataclasses.replace(plain, heads=str(path), head_steps=0)
     folder = tmp_path / "given"
     assert experiment.train_and_evaluate(given, "plain", data, folder) == first

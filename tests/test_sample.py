@@ -6,8 +6,8 @@ import pathlib
 import numpy as np
 import pytest
 
-from cleannet_jax import errors
-from cleannet_jax.data import manifest, sample
+from cleannet_jax import errors, sample
+from cleannet_jax.data import manifest
 
 TRUTHS = pathlib.Path(__file__).parents[1] / "../shared/eval_truth"
 SPECS = {spec.name: spec for spec in (sample.THUMOS14, sample.ACTIVITYNET12)}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cleannet_jax import errors, score
-from cleannet_jax.data import predictions
+from cleannet_jax.data import snippets as snippets_lib
 from cleannet_jax.ops import contrast
 
 PROGRAM = pathlib.Path(__file__).parents[1] / "bin" / "score.py"
@@ -115,7 +115,7 @@ def test_bad_proposals_are_named(tmp_path, scp, proposals, message):
 def test_bad_scp_is_named(tmp_path, values, message):
     np.save(tmp_path / "bad.npy", values)
     with pytest.raises(errors.InputError) as caught:
-        predictions.read_scp(tmp_path / "bad.npy")
+        snippets_lib.read_scp(tmp_path / "bad.npy")
     assert message in str(caught.value)
 
 

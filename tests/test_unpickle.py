@@ -9,7 +9,7 @@ import pytest
 import python2
 
 from cleannet_jax import errors
-from cleannet_jax.data import pickled, unpickle
+from cleannet_jax.data.layouts import pickled, unpickle
 
 
 def load(content):

@@ -9,9 +9,9 @@ import sys
 import numpy as np
 import pytest
 
+from cleannet_jax import validation
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import manifest as manifest_lib
-from cleannet_jax.data import validation
 
 ROOT = pathlib.Path(__file__).parents[1]
 GESTURES = ROOT / "../shared/data/sfinge3d_gestures"

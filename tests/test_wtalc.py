@@ -5,7 +5,7 @@ import pytest
 import python2
 
 from cleannet_jax import errors
-from cleannet_jax.data.formats import wtalc
+from cleannet_jax.data.layouts import wtalc
 
 NAMES = ["video_validation_0000051", "video_validation_0000052", "video_test_0000004"]
 D = 3

@@ -21,9 +21,9 @@ import numpy as np
 
 from cleannet_jax import errors
 from cleannet_jax.data import annotations as annotations_lib
-from cleannet_jax.data import files, sources
+from cleannet_jax.data import files, sources, text
 from cleannet_jax.data import manifest as manifest_lib
-from cleannet_jax.data.formats import layout, text
+from cleannet_jax.data.layouts import layout
 
 # I3D as these code bases use it: 16 frames a snippet.
 _I3D_FRAMES = 16

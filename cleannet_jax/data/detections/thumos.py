@@ -16,8 +16,7 @@ import numpy as np
 
 from cleannet_jax import errors
 from cleannet_jax.data import annotations as annotations_lib
-from cleannet_jax.data import files
-from cleannet_jax.data.formats import text
+from cleannet_jax.data import files, text
 from cleannet_jax.metrics import average_precision
 
 # The 20 categories with annotated segments, by their number among UCF101's.

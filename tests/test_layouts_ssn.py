@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cleannet_jax import errors
-from cleannet_jax.data.formats import ssn
+from cleannet_jax.data.detections import ssn
 
 CATEGORIES = ("Diving", "Jump", "Run")
 DURATIONS = {"a": 10.0, "b": 8.0, "c": None}

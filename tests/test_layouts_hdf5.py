@@ -8,7 +8,7 @@ import pytest
 
 from cleannet_jax import errors
 from cleannet_jax.data import manifest as manifest_lib
-from cleannet_jax.data.formats import hdf5
+from cleannet_jax.data.layouts import hdf5
 
 h5py = pytest.importorskip("h5py")
 

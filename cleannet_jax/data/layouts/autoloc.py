@@ -22,9 +22,10 @@ import numpy as np
 
 from cleannet_jax import errors
 from cleannet_jax.data import annotations as annotations_lib
-from cleannet_jax.data import heads, pickled, sources
 from cleannet_jax.data import manifest as manifest_lib
-from cleannet_jax.data.formats import autoloc_rows, layout, text, thumos
+from cleannet_jax.data import recovered_heads, sources, text
+from cleannet_jax.data.detections import thumos
+from cleannet_jax.data.layouts import autoloc_rows, layout, pickled
 from cleannet_jax.metrics import average_precision
 
 _FRAMES = 15
@@ -143,7 +144,7 @@ def open_outputs(
     ids: Collection[str],
     dataset: str | None = None,
     annotations: str | os.PathLike | None = None,
-) -> tuple[tuple[str, ...], Iterator[heads.Outputs]]:
+) -> tuple[tuple[str, ...], Iterator[recovered_heads.Outputs]]:
     """Returns the names of the N categories, and what UntrimmedNet made of videos.
 
     Args:

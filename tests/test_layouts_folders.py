@@ -11,7 +11,8 @@ from cleannet_jax import errors
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import features
 from cleannet_jax.data import manifest as manifest_lib
-from cleannet_jax.data.formats import folders, thumos
+from cleannet_jax.data.detections import thumos
+from cleannet_jax.data.layouts import folders
 
 D = 3
 

@@ -8,7 +8,7 @@ import pytest
 
 from cleannet_jax import errors
 from cleannet_jax.data import annotations as annotations_lib
-from cleannet_jax.data.formats import thumos
+from cleannet_jax.data.detections import thumos
 from cleannet_jax.metrics import average_precision
 
 TRUTH = pathlib.Path(__file__).parents[2] / "shared" / "eval_truth" / "thumos14"

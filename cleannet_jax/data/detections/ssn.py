@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cleannet_jax import errors
-from cleannet_jax.data.formats import text
+from cleannet_jax.data import text
 
 # Ends that rounding moved past the end of the video are no mistake in the unit.
 _LATEST = 1.01

@@ -20,7 +20,7 @@ import numpy as np
 from cleannet_jax import errors
 from cleannet_jax.data import manifest as manifest_lib
 from cleannet_jax.data import sources
-from cleannet_jax.data.formats import layout
+from cleannet_jax.data.layouts import layout
 
 _MEMBER = "feature.npy"
 _HEADER_READERS = {

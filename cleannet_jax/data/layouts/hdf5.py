@@ -20,8 +20,8 @@ import numpy as np
 from cleannet_jax import errors
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import manifest as manifest_lib
-from cleannet_jax.data import sources
-from cleannet_jax.data.formats import layout, text
+from cleannet_jax.data import sources, text
+from cleannet_jax.data.layouts import layout
 
 _CSV_COLUMNS = (
     "video-name",

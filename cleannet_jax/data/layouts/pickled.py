@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cleannet_jax import errors
-from cleannet_jax.data import unpickle
+from cleannet_jax.data.layouts import unpickle
 
 _HEADER_READERS = {
     (1, 0): np.lib.format.read_array_header_1_0,

@@ -19,8 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cleannet_jax import errors
-from cleannet_jax.data import heads
-from cleannet_jax.data.formats import text
+from cleannet_jax.data import recovered_heads, text
 
 # Width of UntrimmedNet's features, once a stream.
 WIDTH = 1024
@@ -106,7 +105,7 @@ def find_rows(path: pathlib.Path) -> Iterator[Place]:
         yield Place(path, number, start, stop, *_first_columns(head, path, number))
 
 
-def read_row(place: Place, *, num_categories: int) -> heads.Outputs:
+def read_row(place: Place, *, num_categories: int) -> recovered_heads.Outputs:
     """Returns all numbers of a row.
 
     Args:
@@ -133,7 +132,7 @@ def read_row(place: Place, *, num_categories: int) -> heads.Outputs:
         both = values.reshape(length, 2, size).swapaxes(0, 1)
         arrays.append(np.ascontiguousarray(both[::-1]))  # Flow was first.
     features, probabilities, attention = arrays
-    return heads.Outputs(features, probabilities, attention[:, :, 0])
+    return recovered_heads.Outputs(features, probabilities, attention[:, :, 0])
 
 
 def _mapped(path: pathlib.Path) -> mmap.mmap:

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from cleannet_jax import errors
-from cleannet_jax.data import heads
+from cleannet_jax.data import recovered_heads
 from cleannet_jax.models import head
 
 
@@ -27,14 +27,16 @@ def make_outputs(width, categories, lengths, *, seed=0):
         scores = np.exp(values["classification"])
         probabilities = scores / scores.sum(axis=2, keepdims=True)
         outputs.append(
-            heads.Outputs(features, probabilities, values["attention"][:, :, 0])
+            recovered_heads.Outputs(
+                features, probabilities, values["attention"][:, :, 0]
+            )
         )
     return truth, outputs
 
 
 def test_heads_are_recovered_up_to_what_no_softmax_sees():
     truth, outputs = make_outputs(6, 4, [30, 50, 20])
-    found = heads.recover(outputs, categories="abcd")
+    found = recovered_heads.recover(outputs, categories="abcd")
     assert (found.snippets, found.left_out) == (100, 0)
     assert max(found.class_errors + found.attention_errors) < 1e-6
     for index, stream in enumerate(("rgb", "flow")):
@@ -51,7 +53,7 @@ def test_heads_are_recovered_up_to_what_no_softmax_sees():
 
 def test_recovered_heads_fuse_to_the_mean_of_both_streams():
     _, outputs = make_outputs(6, 4, [40])
-    params = heads.recover(outputs, categories="abcd").params
+    params = recovered_heads.recover(outputs, categories="abcd").params
     fused = head.fuse_streams(params["rgb"], params["flow"])
     joint = np.concatenate(list(outputs[0].features), axis=1)
     logits = head.ClassificationHead(4).apply({"params": fused}, jnp.asarray(joint))
@@ -66,14 +68,14 @@ def test_recovered_heads_fuse_to_the_mean_of_both_streams():
 def test_probabilities_without_digits_are_left_out():
     _, outputs = make_outputs(6, 4, [30, 30])
     outputs[1].probabilities[0, :10, 2] = 0
-    found = heads.recover(outputs, categories="abcd")
+    found = recovered_heads.recover(outputs, categories="abcd")
     assert (found.snippets, found.left_out) == (50, 10)
     assert max(found.class_errors) < 1e-6
 
 
 def test_reading_stops_when_there_are_enough_snippets():
     _, outputs = make_outputs(6, 4, [30, 30, 30])
-    found = heads.recover(iter(outputs), categories="abcd", max_snippets=40)
+    found = recovered_heads.recover(iter(outputs), categories="abcd", max_snippets=40)
     assert found.snippets == 60
 
 
@@ -81,14 +83,16 @@ def test_reading_stops_when_there_are_enough_snippets():
 def test_too_few_snippets_are_said_so(lengths):
     _, outputs = make_outputs(6, 4, lengths)
     with pytest.raises(errors.InputError, match=f"found {sum(lengths)} of"):
-        heads.recover(outputs, categories="abcd")
+        recovered_heads.recover(outputs, categories="abcd")
 
 
 def test_heads_are_written_and_read_in_another_order(tmp_path):
     _, outputs = make_outputs(6, 4, [30])
-    found = heads.recover(outputs, categories="abcd")
-    heads.write(tmp_path / "heads.npz", found)
-    read = heads.read(tmp_path / "heads.npz", categories="dcba", stream_widths=(6, 6))
+    found = recovered_heads.recover(outputs, categories="abcd")
+    recovered_heads.write(tmp_path / "heads.npz", found)
+    read = recovered_heads.read(
+        tmp_path / "heads.npz", categories="dcba", stream_widths=(6, 6)
+    )
     for stream in ("rgb", "flow"):
         for name in ("kernel", "bias"):
             np.testing.assert_array_equal(
@@ -102,21 +106,25 @@ def test_heads_are_written_and_read_in_another_order(tmp_path):
     with pytest.raises(
         errors.InputError, match="found heads of 4 .*'d' is not in both"
     ):
-        heads.read(path, categories="abce", stream_widths=(6, 6))
+        recovered_heads.read(path, categories="abce", stream_widths=(6, 6))
     with pytest.raises(errors.InputError, match=r"flow/classification/kernel: found"):
-        heads.read(path, categories="abcd", stream_widths=(6, 5))
+        recovered_heads.read(path, categories="abcd", stream_widths=(6, 5))
     with pytest.raises(errors.InputError, match="nothing.npz: no such file"):
-        heads.read(tmp_path / "nothing.npz", categories="a", stream_widths=(6, 6))
+        recovered_heads.read(
+            tmp_path / "nothing.npz", categories="a", stream_widths=(6, 6)
+        )
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(errors.InputError, match="heads.npz: no .npz file of heads"):
-        heads.read(path, categories="abcd", stream_widths=(6, 6))
+        recovered_heads.read(path, categories="abcd", stream_widths=(6, 6))
 
 
 def test_columns_that_are_never_used_get_no_weight():
     _, outputs = make_outputs(6, 4, [30])
     features = outputs[0].features.copy()
     features[:, :, 2] = 0
-    found = heads.recover([outputs[0]._replace(features=features)], categories="abcd")
+    found = recovered_heads.recover(
+        [outputs[0]._replace(features=features)], categories="abcd"
+    )
     for stream in ("rgb", "flow"):
         kernel = found.params[stream]["classification"]["kernel"]
         np.testing.assert_allclose(kernel[2], 0, atol=1e-6)

@@ -13,7 +13,7 @@ import numpy as np
 from cleannet_jax import errors
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import manifest as manifest_lib
-from cleannet_jax.data.formats import thumos
+from cleannet_jax.data.detections import thumos
 
 ORDERS = ("rgb,flow", "flow,rgb")
 

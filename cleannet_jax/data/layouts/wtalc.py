@@ -22,8 +22,8 @@ import numpy as np
 from cleannet_jax import errors
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import manifest as manifest_lib
-from cleannet_jax.data import pickled, sources
-from cleannet_jax.data.formats import layout, text
+from cleannet_jax.data import sources, text
+from cleannet_jax.data.layouts import layout, pickled
 
 LABELS = ("segments", "labels_all")
 IDS = ("videoname", "url")

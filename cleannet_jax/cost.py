@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cleannet_jax import config as config_lib
+from cleannet_jax import validation
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import manifest as manifest_lib
-from cleannet_jax.data import pipeline, validation
+from cleannet_jax.data import pipeline
 
 # The example that is trained on, and those that the input pipeline reads ahead.
 _EXAMPLES_HELD = 9

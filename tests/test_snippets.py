@@ -6,7 +6,7 @@ import pytest
 
 from cleannet_jax import config as config_lib
 from cleannet_jax import errors, experiment, localize, train
-from cleannet_jax.data import predictions
+from cleannet_jax.data import snippets as snippets_lib
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def folder(dataset, tmp_path):
 
 
 def test_columns_follow_the_names_and_what_is_absent_is_made_up_for(folder, dataset):
-    saved = predictions.open_folder(folder, dataset)
+    saved = snippets_lib.open_folder(folder, dataset)
     video = next(iter(dataset.videos.values()))
     found = saved.read(video.id)
     scp = np.load(folder / f"{video.id}.npy")[:, [3, 2, 1]]
@@ -44,22 +44,22 @@ def test_attention_and_video_prediction_are_read(folder, dataset):
     for name, size in (("attention", video.length), ("video", 4)):
         (folder / name).mkdir()
         np.save(folder / name / f"{video.id}.npy", np.arange(size) / 100)
-    found = predictions.open_folder(folder, dataset).read(video.id)
+    found = snippets_lib.open_folder(folder, dataset).read(video.id)
     np.testing.assert_allclose(found.sap, np.arange(video.length) / 100, rtol=1e-6)
     np.testing.assert_allclose(found.video, [0.03, 0.02, 0.01], rtol=1e-6)
     np.save(folder / "attention" / f"{video.id}.npy", np.zeros(3))
     with pytest.raises(errors.InputError, match=r"found \(3,\) of float64, expected"):
-        predictions.open_folder(folder, dataset).read(video.id)
+        snippets_lib.open_folder(folder, dataset).read(video.id)
 
 
 def test_what_does_not_fit_is_named(folder, dataset):
     video = next(iter(dataset.videos.values()))
     np.save(folder / f"{video.id}.npy", np.zeros((3, 4), np.float32))
     with pytest.raises(errors.InputError, match="found 3 snippets, expected the"):
-        predictions.open_folder(folder, dataset).read(video.id)
+        snippets_lib.open_folder(folder, dataset).read(video.id)
     (folder / "scp.json").write_text(json.dumps({"categories": ["other"]}))
     with pytest.raises(errors.InputError, match="none named 'jump', expected all 3"):
-        predictions.open_folder(folder, dataset)
+        snippets_lib.open_folder(folder, dataset)
 
 
 @pytest.mark.parametrize("name", ["scores", "scores+plain", "scores+t"])
@@ -83,7 +83,7 @@ def test_saved_predictions_localize_like_those_computed(
     params = {"head": train.train_classifier(plain, dataset, tmp_path / "run")}
     ids = dataset.evaluation_ids
     localize.write_scp(params, dataset, ids, plain, tmp_path / "out")
-    saved = predictions.open_folder(tmp_path / "out", dataset)
+    saved = snippets_lib.open_folder(tmp_path / "out", dataset)
     first = localize.localize(params, dataset, ids, plain)
     second = localize.localize({}, dataset, ids, plain, saved=saved)
     np.testing.assert_array_equal(first.segments, second.segments)

@@ -1,0 +1,1 @@
+"""Files of detections and proposals, one module a format."""
