@@ -18,7 +18,7 @@ MODULES = sorted(
     if path.name != "__init__.py"
 )
 # Floors: a module imports from its own floor or from below.
-FLOORS = {"ops": 1, "metrics": 1, "errors": 1, "models": 2, "config": 2}
+FLOORS = {"ops": 1, "metrics": 1, "errors": 1, "streams": 1, "models": 2, "config": 2}
 FLOORS |= {"data": 3, "sample": 3, "checkpoint": 3, "logs": 3, "runs": 3}
 
 

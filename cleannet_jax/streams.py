@@ -1,0 +1,53 @@
+"""The streams of a feature set: their names, and how wide each is.
+
+One value that is passed along: features are [T, D] with the streams side by side, in
+the order declared, and nothing else says where one ends and the next begins.
+"""
+
+import dataclasses
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Streams:
+    """Names and widths of S streams; hashable, so that it can be static under jit.
+
+    Attributes:
+      names: S different names, RGB (appearance) before flow (motion).
+      widths: S numbers of columns, each above 0.
+    """
+
+    names: tuple[str, ...]
+    widths: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        """Makes sure that there is a width for every name."""
+        if len(self.names) != len(self.widths) or not self.names:
+            raise ValueError(
+                f"streams: found names {self.names} and widths {self.widths}, expected"
+                " as many of either, at least one"
+            )
+
+    def __len__(self) -> int:
+        """S."""
+        return len(self.names)
+
+    @property
+    def width(self) -> int:
+        """Columns of all streams together."""
+        return sum(self.widths)
+
+    def split(self, features: Any) -> dict[str, Any]:
+        """The columns of each stream.
+
+        Args:
+          features: [..., width], of NumPy or JAX.
+
+        Returns:
+          [..., D] by name, in order.
+        """
+        parts, start = {}, 0
+        for name, width in zip(self.names, self.widths, strict=True):
+            parts[name] = features[..., start : start + width]
+            start += width
+        return parts
