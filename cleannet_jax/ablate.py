@@ -4,8 +4,7 @@ A cell is one method with one seed. Cells of a seed share the classifiers that t
 have in common, and what these predict. In the folder of an ablation,
 
 * classifiers/NAME-seedS is a run of stage 1, with its predictions of all videos in scp/;
-* cells/METHOD-seedS is a run with predictions/, results/ and checkpoints/, a link to
-  those of the classifier where nothing else is trained;
+* cells/METHOD-seedS is a run with its model, predictions/ and results/;
 * table.txt, .csv, .tex and .json are the tables, written anew after every cell.
 
 A cell whose results are there is never run again.
@@ -24,26 +23,15 @@ import numpy as np
 
 from cleannet_jax import config as config_lib
 from cleannet_jax import experiment, localize, logs, runs, train
+from cleannet_jax import methods as methods_lib
 from cleannet_jax.data import features as features_lib
 from cleannet_jax.data import files
 from cleannet_jax.data import snippets as snippets_lib
+from cleannet_jax.localizers import table
 
 Params = Any
 
-TABLE_2 = config_lib.VARIANTS
-TABLE_3 = (*config_lib.CLASSIFIERS, "autoloc", "simple", "full")
-# What an SCP of any origin can be followed by, for the matrix of both.
-_MATRIX = ("threshold", "outer_inner", "plain", "autoloc", "t")
-GROUPS = {
-    "table2": TABLE_2,
-    "table3": TABLE_3,
-    "tables": tuple(dict.fromkeys(TABLE_2 + TABLE_3)),
-    "matrix": tuple(
-        f"{classifier}+{localizer}"
-        for classifier in config_lib.CLASSIFIERS
-        for localizer in _MATRIX
-    ),
-}
+_MANY_MAPS = 40_000
 
 # mAP in percent by tIoU as the paper prints it: Tables 2 and 3 on THUMOS14 and Table 4
 # on ActivityNet v1.2.
@@ -106,23 +94,6 @@ class Ablation(NamedTuple):
     results: list[Result]
 
 
-def parse_methods(text: str) -> tuple[str, ...]:
-    """The methods that a command line names, each once.
-
-    Args:
-      text: names of methods or of `GROUPS` with commas between them.
-
-    Raises:
-      InputError: one is neither.
-    """
-    methods = []
-    for name in text.split(","):
-        if name not in GROUPS:
-            config_lib.parts(name)
-        methods += GROUPS.get(name, [name])
-    return tuple(dict.fromkeys(methods))
-
-
 def ablate(
     config: config_lib.Config,
     data: str | None,
@@ -131,47 +102,63 @@ def ablate(
     seeds: Sequence[int],
     folder: pathlib.Path,
     bins: str,
+    dataset: features_lib.Dataset | None = None,
 ) -> Ablation:
     """Trains, localizes with and evaluates every method with every seed.
 
     Args:
       config: of the data; what makes a method is put in.
       data: the feature folder; None for the embedded sample.
-      methods: as for `config.variant`.
+      methods: as for `methods.apply`.
       seeds: of the runs.
       folder: of the ablation; going on where an earlier call has stopped.
       bins: of the diagnosis, a key of `evaluate.BINS`.
+      dataset: what is in `data`, where it was opened already.
 
     Raises:
       InputError: something cannot be used, or the folder holds something else.
       Interrupted: SIGINT or SIGTERM came; the same call goes on from there.
     """
-    for method in methods:
-        config_lib.check(config_of(config, method, 0))
-    dataset = experiment.open_dataset(config, data)
-    where = "embedded sample" if data is None else str(pathlib.Path(data).absolute())
+    check(config, methods)
+    dataset = dataset or experiment.open_dataset(config, data)
+    experiment.check_evaluation(dataset)
+    where = experiment.place_of(data)
     cells = [(method, seed) for seed in seeds for method in methods]
     folder.mkdir(parents=True, exist_ok=True)
     with logs.progress_bar("ablation", total=len(cells)) as bar:
         for method, seed in cells:
             bar.set_postfix_str(f"{method}, seed {seed}")
             _run_cell(method, config, seed, dataset, where, folder, bins)
-            # Every cell compiles its own programs. Kept, they would use up the memory
-            # maps that a process may have, 65530 on Linux, after some forty cells.
-            jax.clear_caches()
+            _free_memory_maps()
             bar.update()
             write_tables(collect(config, dataset, methods, seeds, folder), folder)
     return collect(config, dataset, methods, seeds, folder)
 
 
+def check(config: config_lib.Config, methods: Sequence[str]) -> None:
+    """Raises an InputError if a method makes no sense with the config."""
+    for method in methods:
+        methods_lib.check(config_of(config, method, 0))
+
+
 def config_of(config: config_lib.Config, method: str, seed: int) -> config_lib.Config:
     """The config of a cell: files of scores or heads go to those that can read them."""
-    config = dataclasses.replace(config_lib.variant(config, method), seed=seed)
-    if config.classifier != config_lib.SCORES:
+    config = dataclasses.replace(methods_lib.apply(config, method), seed=seed)
+    if config.classifier != methods_lib.SCORES:
         config = dataclasses.replace(config, scores="")
     if not config.classifier.startswith("untrimmednet"):
         config = dataclasses.replace(config, heads="")
     return config
+
+
+def _free_memory_maps() -> None:
+    """Drops compiled programs before they use up what a process may map, 65530 places.
+
+    A program takes some hundred, so that a large ablation would end in a crash.
+    """
+    maps = pathlib.Path("/proc/self/maps")
+    if maps.exists() and maps.read_text().count("\n") > _MANY_MAPS:
+        jax.clear_caches()
 
 
 def _run_cell(
@@ -185,30 +172,23 @@ def _run_cell(
 ) -> None:
     """Trains, localizes and evaluates, unless it is done."""
     own, cell = config_of(config, method, seed), _cell_folder(folder, method, seed)
-    with runs.open_run(cell, runs.describe(own, dataset, where)):
+    description = runs.describe(own, dataset, where)
+    with runs.open_run(cell, description):
         if (cell / "results" / f"{method}.json").exists():
             return
-        classified, saved = {}, snippets_lib.open_for(own, dataset)
+        classified: Params = {}
+        saved = snippets_lib.open_for(own, dataset)
         if not saved:
             alone = config_of(config, own.classifier, seed)
             classified, saved = _classify(alone, dataset, where, folder)
-            if not own.train_generator:
-                _link_checkpoints(cell, own)
+            localizer = table.of(own)
             # C5 trains the head on; thresholding reads more than what is saved.
-            if own.joint or not (own.action_score or own.edge_scores):
+            if localizer.fine_tunes or localizer.propose is None:
                 saved = None
         params = train.train_generator(own, dataset, cell, classified, saved)
-        experiment.evaluate_row(
-            method, params, own, dataset, cell, saved=saved, bins=bins
-        )
-
-
-def _link_checkpoints(cell: pathlib.Path, config: config_lib.Config) -> None:
-    """Makes the classifier's checkpoints those of a cell that trains nothing else."""
-    link = cell / "checkpoints"
-    name = f"{config.classifier}-seed{config.seed}"
-    if not link.is_symlink():
-        link.symlink_to(pathlib.Path("..", "..", "classifiers", name, "checkpoints"))
+        runs.write_model(cell, description, dataset, params)
+        model = localize.Model(own, params, saved)
+        experiment.evaluate_rows({method: model}, dataset, cell, bins=bins)
 
 
 def _classify(
@@ -219,8 +199,13 @@ def _classify(
 ) -> tuple[Params, snippets_lib.SavedPredictions]:
     """The parameters after stage 1, {"head"}, and its predictions of all videos."""
     run = folder / "classifiers" / f"{config.classifier}-seed{config.seed}"
-    with runs.open_run(run, runs.describe(config, dataset, where)):
-        params = {"head": train.train_classifier(config, dataset, run)}
+    description = runs.describe(config, dataset, where)
+    with runs.open_run(run, description):
+        if runs.read_model(run) is None:
+            params = {"head": train.train_classifier(config, dataset, run)}
+            runs.write_model(run, description, dataset, params)
+        # Read again, so that what follows does not depend on when it was trained.
+        params = runs.read_params(run)
         if not (run / "scp" / "scp.json").exists():
             ids = [*dataset.train_ids, *dataset.evaluation_ids]
             with logs.progress_bar("classify", total=len(ids)) as bar:
@@ -283,10 +268,13 @@ def _tables(ablation: Ablation) -> list[tuple[str, list[Result]]]:
     """Titles and rows of the tables that have at least two rows."""
     by_method = {result.method: result for result in ablation.results}
     parts = [
-        ("Variants (Table 2)", [m for m in TABLE_2 if m in by_method]),
-        ("Weakly supervised methods (Table 3)", [m for m in TABLE_3 if m in by_method]),
+        ("Variants (Table 2)", [m for m in methods_lib.TABLE_2 if m in by_method]),
+        (
+            "Weakly supervised methods (Table 3)",
+            [m for m in methods_lib.TABLE_3 if m in by_method],
+        ),
     ]
-    seen = {*TABLE_2, *TABLE_3}
+    seen = {*methods_lib.TABLE_2, *methods_lib.TABLE_3}
     parts.append(("Other methods", [m for m in by_method if m not in seen]))
     parts = [(title, [by_method[m] for m in methods]) for title, methods in parts]
     if len(by_method) < 2:
@@ -327,7 +315,7 @@ def as_text(ablation: Ablation) -> str:
 
 def _matrix_lines(ablation: Ablation) -> list[str]:
     """Where an SCP comes from against what is done with it, mean over tIoU."""
-    found = {config_lib.parts(result.method): result for result in ablation.results}
+    found = {methods_lib.parts(result.method): result for result in ablation.results}
     classifiers = list(dict.fromkeys(classifier for classifier, _ in found))
     localizers = list(dict.fromkeys(localizer for _, localizer in found))
     localizers = [name for name in localizers if sum(c == name for _, c in found) > 1]
