@@ -1,24 +1,29 @@
 """Weakly supervised temporal action localization by contrast, in JAX.
 
-The evaluator of CleanNet (Liu et al., ICCV 2019), importable by itself: pure functions
-of arrays that need jax, numpy and chex only. Training, localization and evaluation
-are in the modules of the same names.
+The evaluator of CleanNet (Liu et al., ICCV 2019) and trained runs of it. A name is
+loaded when it is first used: the evaluator, pure functions of arrays, needs jax, numpy
+and chex only; `load_run` the packages that training needs.
 """
 
-from cleannet_jax.ops.contrast import (
-    Extrema,
-    ProposalScores,
-    contrast_score,
-    edgeness,
-    evaluate_proposals,
-    proposal_scores,
-    temporal_contrast,
-    windowed_extrema,
-)
-from cleannet_jax.ops.nms import suppress
-from cleannet_jax.ops.segments import tiou
+import importlib
+import typing
 
-__version__ = "0.1.0"
+if typing.TYPE_CHECKING:
+    from cleannet_jax.ops.contrast import (
+        Extrema,
+        ProposalScores,
+        contrast_score,
+        edgeness,
+        evaluate_proposals,
+        proposal_scores,
+        temporal_contrast,
+        windowed_extrema,
+    )
+    from cleannet_jax.ops.nms import suppress
+    from cleannet_jax.ops.segments import tiou
+    from cleannet_jax.run import load_run
+
+__version__ = "0.2.0"
 
 __all__ = [
     "Extrema",
@@ -26,9 +31,30 @@ __all__ = [
     "contrast_score",
     "edgeness",
     "evaluate_proposals",
+    "load_run",
     "proposal_scores",
     "suppress",
     "temporal_contrast",
     "tiou",
     "windowed_extrema",
 ]
+
+_HOMES = dict.fromkeys(__all__, "cleannet_jax.ops.contrast") | {
+    "load_run": "cleannet_jax.run",
+    "suppress": "cleannet_jax.ops.nms",
+    "tiou": "cleannet_jax.ops.segments",
+}
+
+
+def __getattr__(name: str) -> typing.Any:
+    """A public name, from the module that it lives in."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return [*__all__, "__version__"]

@@ -6,6 +6,7 @@ import numpy as np
 import programs
 import pytest
 
+import cleannet_jax
 from cleannet_jax import config, errors, experiment, methods, runs, train
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import recovered_heads
@@ -56,6 +57,33 @@ def test_a_run_from_training_to_new_detections(feature_folder, tiny_config, tmp_
     second = annotations_lib.read_predictions(out)
     assert first.labels == second.labels and len(first.scores) > 0
     np.testing.assert_allclose(first.segments, second.segments, rtol=1e-5)
+    # In three lines of Python, from public names, wherever the folder has been moved.
+    moved = folder.rename(tmp_path / "moved")
+    loaded = cleannet_jax.load_run(moved)
+    video_id = "video12"
+    values = [np.load(feature_folder / s / f"{video_id}.npy") for s in ("rgb", "flow")]
+    ways = (
+        loaded.predict(np.concatenate(values, axis=1)),
+        loaded.predict(dict(zip(("rgb", "flow"), values, strict=True))),
+        loaded.predict(video_id, data=str(feature_folder)),
+    )
+    rows = json.loads(out.read_text())["results"][video_id]
+    for video in ways:
+        found = [[d.start, d.end] for d in video.detections]
+        np.testing.assert_allclose(
+            found, [row["segment"] for row in rows], rtol=1e-4, atol=1e-4
+        )
+        assert [d.label for d in video.detections] == [row["label"] for row in rows]
+        np.testing.assert_allclose(
+            video.scp, np.load(scp / f"{video_id}.npy"), rtol=1e-5, atol=1e-6
+        )
+        assert video.attention.sum() == pytest.approx(1, abs=1e-4)
+        assert video.proposals.shape == (2 * len(video.scp), 2)
+        contrast = video.evaluate(video.proposals).contrast
+        assert contrast.shape == (3, len(video.proposals))
+    with pytest.raises(errors.InputError, match="the columns of rgb 6, flow 4"):
+        loaded.predict(values[0])
+    moved.rename(folder)
     # Their scores are contrast scores of the SCP that was written.
     scored = tmp_path / "scored.json"
     done = run_program("score.py", "--scp", scp, "--proposals", out, "--out", scored)

@@ -22,7 +22,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from cleannet_jax.ops import integral
+from cleannet_jax.ops import integral, sharding
 
 WINDOW = 7
 SHORTEST = 2**-10
@@ -261,6 +261,15 @@ def _edgeness(psi, window, length) -> jax.Array:
 
 def _proposal_scores(scp, proposals, window, length) -> ProposalScores:
     """Scores of proposals [..., 2] by an SCP [T, ...]: [..., categories if any]."""
+    of_proposals = sharding.explicit_axes(proposals)[:-1]
+    of_categories = sharding.explicit_axes(scp)[1:]
+    score = functools.partial(_scores_of, window=window, length=length)
+    axes = (*of_proposals, *of_categories)
+    return sharding.automatically(score, (scp, proposals), axes)
+
+
+def _scores_of(scp, proposals, *, window, length) -> ProposalScores:
+    """The same, on arrays whose sharding is not part of their types."""
     chex.assert_type(proposals, float)
     chex.assert_axis_dimension(proposals, -1, 2)
     proposals = jnp.asarray(proposals)

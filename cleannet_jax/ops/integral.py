@@ -20,6 +20,8 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
+from cleannet_jax.ops import sharding
+
 BLOCK = 8  # longer ones leave fewer exact digits, shorter ones need more sums
 GROUP = 16
 
@@ -260,11 +262,12 @@ def apart(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
 
     def call(*operands: Any) -> jax.Array:
         result = jax.eval_shape(function, *operands)
-        return jax.lax.cond(
-            jax.lax.optimization_barrier(True),
-            function,
-            lambda *_: jnp.zeros(result.shape, result.dtype),
-            *operands,
-        )
+
+        def never(*operands: Any) -> jax.Array:
+            zeros = jnp.zeros(result.shape, result.dtype)
+            return sharding.varying_like(zeros, operands)
+
+        always = jax.lax.optimization_barrier(True)
+        return jax.lax.cond(always, function, never, *operands)
 
     return call

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from cleannet_jax.ops import segments as segment_ops
+from cleannet_jax.ops import sharding
 
 
 class Kept(NamedTuple):
@@ -36,6 +37,9 @@ def suppress(
     chex.assert_shape(segments, (None, 2))
     chex.assert_equal_shape_prefix([segments, scores], 1)
 
+    explicit = sharding.mesh_is_explicit()
+    read, write = (_read_by_mask, _write_by_mask) if explicit else (_read, _write)
+
     def unfinished(carry):
         count, remaining, _ = carry
         return (count < max_outputs) & jnp.any(remaining > -jnp.inf)
@@ -43,15 +47,16 @@ def suppress(
     def keep_best(carry):
         count, remaining, kept = carry
         best = jnp.argmax(remaining)
-        overlap = segment_ops.tiou(segments, segments[best])
+        segment = read(segments, best)
         kept = Kept(
-            kept.segments.at[count].set(segments[best]),
-            kept.scores.at[count].set(remaining[best]),
+            write(kept.segments, count, segment),
+            write(kept.scores, count, jnp.max(remaining)),
         )
         # The best one is removed by name: an empty segment overlaps nothing, itself
         # included.
+        overlap = segment_ops.tiou(segments, segment)
         remaining = jnp.where(overlap > max_tiou, -jnp.inf, remaining)
-        return count + 1, remaining.at[best].set(-jnp.inf), kept
+        return count + 1, write(remaining, best, -jnp.inf), kept
 
     kept = Kept(
         jnp.zeros((max_outputs, 2), segments.dtype),
@@ -59,4 +64,44 @@ def suppress(
     )
     if scores.shape[0] == 0:
         return kept
-    return jax.lax.while_loop(unfinished, keep_best, (0, scores, kept))[2]
+    if not explicit:
+        start = (jnp.int32(0), scores, kept)
+        start = jax.tree.map(
+            lambda x: sharding.varying_like(x, segments, scores), start
+        )
+        return jax.lax.while_loop(unfinished, keep_best, start)[2]
+
+    # On a mesh with explicit axes JAX can vmap no loop whose end depends on the data,
+    # nor one that starts from constants.
+    def keep_if_any(count, carry):
+        _, *new = keep_best((count, *carry))
+        some = jnp.any(carry[0] > -jnp.inf)
+        return jax.tree.map(lambda n, o: jnp.where(some, n, o), tuple(new), carry)
+
+    nothing = jnp.where(jnp.arange(max_outputs) < 0, jnp.max(scores), 0)
+    kept = Kept(nothing[:, None] + kept.segments, nothing + kept.scores)
+    return jax.lax.fori_loop(0, max_outputs, keep_if_any, (scores, kept))[1]
+
+
+def _read(values: jax.Array, place: jax.Array) -> jax.Array:
+    return values[place]
+
+
+def _write(values: jax.Array, place: jax.Array, value: jax.Array | float) -> jax.Array:
+    return values.at[place].set(value)
+
+
+# Where the sharding of a vmapped axis is part of the type, an index cannot be looked up;
+# several times slower on a CPU.
+
+
+def _read_by_mask(values: jax.Array, place: jax.Array) -> jax.Array:
+    here = jnp.arange(len(values)) == place
+    return jnp.sum(jnp.where(here[:, None], values, 0), axis=0)
+
+
+def _write_by_mask(
+    values: jax.Array, place: jax.Array, value: jax.Array | float
+) -> jax.Array:
+    here = jnp.arange(len(values)) == place
+    return jnp.where(here.reshape(-1, *[1] * (values.ndim - 1)), value, values)

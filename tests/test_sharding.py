@@ -1,0 +1,26 @@
+"""The evaluator on four virtual devices equals itself on one: values and gradients."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import jax
+import pytest
+
+SCRIPT = pathlib.Path(__file__).with_name("sharded.py")
+
+
+@pytest.mark.skipif(
+    not hasattr(jax, "shard_map") or not hasattr(jax, "set_mesh"),
+    reason="this version of JAX has no jax.shard_map or jax.set_mesh",
+)
+def test_sharded_over_batch_proposals_or_categories():
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    differences = json.loads(done.stdout)
+    # Six ways to share the work, on three kinds of meshes, with gradients but of NMS.
+    assert len(differences) == 3 * (6 + 5)
+    assert {name: d for name, d in differences.items() if not d < 1e-5} == {}
