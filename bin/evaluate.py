@@ -17,8 +17,9 @@ import argparse
 import sys
 from typing import Any
 
-from cleannet_jax import compare, errors, evaluate
+from cleannet_jax import compare, errors, evaluate, results
 from cleannet_jax.data import files, variants
+from cleannet_jax.report import evaluation
 
 # Resamples for two files, where --bootstrap says nothing.
 _SAMPLES = 1000
@@ -148,10 +149,11 @@ def build_result(parsed: argparse.Namespace) -> tuple[str, dict[str, Any]]:
     """What to print, and the same for a JSON file."""
     reports = build_reports(parsed)
     texts = [
-        evaluate.as_text(report, per_category=parsed.per_category) for report in reports
+        evaluation.as_text(report, per_category=parsed.per_category)
+        for report in reports
     ]
     if len(reports) == 1:
-        return texts[0], evaluate.as_dict(reports[0])
+        return texts[0], results.as_dict(reports[0])
     comparison = compare.compare(
         *reports, samples=parsed.bootstrap or _SAMPLES, seed=parsed.seed
     )

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from cleannet_jax import errors, evaluate
+from cleannet_jax import errors, evaluate, results
 from cleannet_jax.metrics import bootstrap
 
 
@@ -95,8 +95,8 @@ def compare(
 def as_dict(comparison: Comparison) -> dict[str, Any]:
     """Returns both reports and their difference as JSON can hold them, in percent."""
     return {
-        "first": evaluate.as_dict(comparison.first),
-        "second": evaluate.as_dict(comparison.second),
+        "first": results.as_dict(comparison.first),
+        "second": results.as_dict(comparison.second),
         "difference": {
             "unit": "percent",
             "level": evaluate.LEVEL,

@@ -11,6 +11,7 @@ from cleannet_jax import (
     errors,
     evaluate,
     logs,
+    results,
     runs,
     sample,
     train,
@@ -188,8 +189,8 @@ def evaluate_row(
         bins=bins,
         source=str(path),
     )
-    results = evaluate.as_dict(report) | {"generated_data": dataset.generated}
-    files.write_json(folder / "results" / f"{name}.json", results)
+    content = results.as_dict(report) | {"generated_data": dataset.generated}
+    files.write_json(folder / "results" / f"{name}.json", content)
     return Row(name, report)
 
 
