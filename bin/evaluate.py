@@ -17,7 +17,7 @@ import argparse
 import sys
 from typing import Any
 
-from cleannet_jax import compare, errors, evaluate, results
+from cleannet_jax import compare, errors, evaluate, results, thresholds
 from cleannet_jax.data import files, variants
 from cleannet_jax.report import evaluation
 
@@ -117,7 +117,7 @@ def _choices(meanings: dict[str, str]) -> str:
 
 def build_reports(parsed: argparse.Namespace) -> list[evaluate.Report]:
     """A report on each of the files that were named."""
-    tious = evaluate.parse_tious(parsed.tiou)
+    tious = thresholds.parse_tious(parsed.tiou)
     annotations = evaluate.read_annotations(parsed.ground_truth)
     reports = []
     for source in parsed.predictions:

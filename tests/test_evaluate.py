@@ -321,36 +321,10 @@ def test_subset_that_is_not_clear_lists_the_choices(found_subset, results, messa
         found_subset(results)
 
 
-@pytest.mark.parametrize(
-    ("text", "tious"),
-    [
-        ("0.5", (0.5,)),
-        ("0.3, 0.5,0.7", (0.3, 0.5, 0.7)),
-        ("0.1:0.1:0.9", evaluate.THUMOS14_TIOUS),
-        ("0.3:0.1:0.7", (0.3, 0.4, 0.5, 0.6, 0.7)),
-        ("0.1:0.4:1", (0.1, 0.5, 0.9)),
-        ("0.5:0.05:0.95", evaluate.ACTIVITYNET_TIOUS),
-        ("0.5:0.1:0.5", (0.5,)),
-    ],
-)
-def test_tious_from_text(text, tious):
-    assert evaluate.parse_tious(text) == tious
-
-
 def test_activitynet_thresholds_are_the_ones_of_its_kit():
     # numpy.linspace(0.5, 0.95, 10), whose ninth is not 0.9.
     assert evaluate.ACTIVITYNET_TIOUS[8] == 0.8999999999999999
     assert evaluate.ACTIVITYNET_TIOUS[-1] == 0.95
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "half", "0", "1.5", "nan", "0.5,", "0.1:0.7", "0.1:0:0.7", "0.1:1e-9:0.7",
-     "0.7:0.1:0.5", "0:0.1:0.5", "0.1:0.1:2", "0.1:0.1:0.2:0.3"],
-)  # fmt: skip
-def test_tious_that_are_none(text):
-    with pytest.raises(errors.InputError, match="expected numbers in"):
-        evaluate.parse_tious(text)
 
 
 def test_dict_is_in_percent_and_json(report):
