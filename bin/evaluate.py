@@ -19,7 +19,7 @@ from typing import Any
 
 from cleannet_jax import compare, errors, evaluate, results, thresholds
 from cleannet_jax.data import files, variants
-from cleannet_jax.report import evaluation
+from cleannet_jax.report import comparison, evaluation
 
 # Resamples for two files, where --bootstrap says nothing.
 _SAMPLES = 1000
@@ -154,11 +154,11 @@ def build_result(parsed: argparse.Namespace) -> tuple[str, dict[str, Any]]:
     ]
     if len(reports) == 1:
         return texts[0], results.as_dict(reports[0])
-    comparison = compare.compare(
+    difference = compare.compare(
         *reports, samples=parsed.bootstrap or _SAMPLES, seed=parsed.seed
     )
-    texts.append(compare.as_text(comparison))
-    return "\n\n".join(texts), compare.as_dict(comparison)
+    texts.append(comparison.as_text(difference))
+    return "\n\n".join(texts), comparison.as_dict(difference)
 
 
 def main(arguments: list[str]) -> int:

@@ -4,7 +4,7 @@ A report always says what was compared: the protocol, the two files, the subset 
 variant of the ground truth, how many videos and instances were there to be found, and
 which of the videos have no detections. By default a video without detections stays in:
 its instances are misses. Detections in videos that the subset does not list stay in
-too, as false positives. Average precision and recall are in [0, 1] in arrays and in
+too, as false positives. Average precision and recall are in [0, 1] here, and in
 percent in what is printed or written.
 """
 
