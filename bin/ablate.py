@@ -11,10 +11,12 @@ finished method is never run again, also when others are asked for.
 """
 
 import argparse
+import functools
 import pathlib
 import sys
 
 from cleannet_jax import ablate, command_line, errors, evaluate, logs
+from cleannet_jax.report import ablation
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -71,6 +73,7 @@ def main(arguments: list[str]) -> int:
             seeds=range(parsed.seeds),
             folder=folder,
             bins=parsed.diagnose,
+            on_cell=functools.partial(ablation.write_tables, folder=folder),
         )
     except errors.InputError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -81,7 +84,7 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print("stopped; the same command goes on from there", file=sys.stderr)
         return 130
-    print(f"\n{ablate.as_text(found)}\ntables, predictions and models: {folder}")
+    print(f"\n{ablation.as_text(found)}\ntables, predictions and models: {folder}")
     return 0
 
 
