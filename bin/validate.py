@@ -21,6 +21,7 @@ from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import files
 from cleannet_jax.data import manifest as manifest_lib
 from cleannet_jax.ops import contrast
+from cleannet_jax.report import validation as report_lib
 
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
@@ -85,14 +86,14 @@ def build_report(
     rate = cost.multiplication_rate()
     texts = [
         validation.report_text(report, limit=parsed.limit),
-        validation.categories_text(report),
-        cost.cost_text(taken, rate=rate),
+        report_lib.categories_text(report),
+        report_lib.cost_text(taken, rate=rate),
     ]
-    content = validation.report_dict(report)
+    content = report_lib.report_dict(report)
     return (
         report,
         "\n\n".join(texts),
-        content | {"cost": cost.cost_dict(taken, rate=rate)},
+        content | {"cost": report_lib.cost_dict(taken, rate=rate)},
     )
 
 

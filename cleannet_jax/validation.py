@@ -9,7 +9,7 @@ import dataclasses
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -181,36 +181,12 @@ def report_text(report: Report, *, limit: int = 20) -> str:
         lines.append("  headers only: values were not checked for NaN")
     for title, found in (("errors", report.errors), ("warnings", report.warnings)):
         lines.append(f"{title}: {len(found)}")
-        for kind, group in _by_kind(found):
+        for kind, group in by_kind(found):
             lines.append(f"  {kind}: {len(group)}")
             lines += [f"    {finding.message}" for finding in group[:limit]]
             if len(group) > limit:
                 lines.append(f"    and {len(group) - limit} more")
     return "\n".join(lines)
-
-
-def categories_text(report: Report) -> str:
-    """Returns the table of categories for people."""
-    names = [agreement.printable(count.category) for count in report.categories]
-    width = max([len("category"), *map(len, names)])
-    heads = ("train videos", "eval. videos", "eval. instances")
-    lines = [f"{'category':<{width}}" + "".join(f"{head:>17}" for head in heads)]
-    for name, count in zip(names, report.categories, strict=True):
-        lines.append(f"{name:<{width}}" + "".join(f"{n:>17}" for n in count[1:]))
-    return "\n".join(lines)
-
-
-def report_dict(report: Report) -> dict[str, Any]:
-    """Returns a report as JSON can hold it, with every finding, by kind."""
-    return {
-        "name": report.name,
-        "folder": report.folder,
-        "values_read": report.values_read,
-        "subsets": [count._asdict() for count in report.subsets],
-        "categories": [count._asdict() for count in report.categories],
-        "errors": _kinds_dict(report.errors),
-        "warnings": _kinds_dict(report.warnings),
-    }
 
 
 def _error(kind: str, video_id: str, message: str) -> Finding:
@@ -221,18 +197,11 @@ def _warning(kind: str, video_id: str, message: str) -> Finding:
     return Finding(is_error=False, kind=kind, video=video_id, message=message)
 
 
-def _by_kind(findings: Iterable[Finding]) -> Iterator[tuple[str, list[Finding]]]:
-    """The findings in groups of one kind."""
+def by_kind(findings: Iterable[Finding]) -> Iterator[tuple[str, list[Finding]]]:
+    """Yields the kinds, sorted, each with its findings."""
     ordered = sorted(findings, key=lambda finding: finding.kind)
     for kind, group in itertools.groupby(ordered, key=lambda finding: finding.kind):
         yield kind, list(group)
-
-
-def _kinds_dict(findings: Iterable[Finding]) -> dict[str, list[dict[str, str]]]:
-    return {
-        kind: [{"video": item.video, "message": item.message} for item in group]
-        for kind, group in _by_kind(findings)
-    }
 
 
 def _subsets(manifest: manifest_lib.Manifest) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import pytest
 from cleannet_jax import validation
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import manifest as manifest_lib
+from cleannet_jax.report import validation as report_lib
 
 ROOT = pathlib.Path(__file__).parents[1]
 GESTURES = ROOT / "../shared/data/sfinge3d_gestures"
@@ -237,7 +238,7 @@ def test_categories_are_counted(tmp_path):
         validation.CategoryCount("Chop", 2, 1, 2),
     )
     assert report.lengths == {"a": 8, "b": 8, "d": 8}
-    lines = validation.categories_text(report).splitlines()
+    lines = report_lib.categories_text(report).splitlines()
     assert [line.split()[1:] for line in lines[1:]] == [list("100"), list("212")]
 
 
@@ -300,7 +301,7 @@ def test_hostile_names_do_not_reach_the_terminal(tmp_path):
     label = "Chop\x1b[2J"
     make_folder(tmp_path, {"a": 8, "b\u202e": None}, labels={"a": [label]})
     report = validate(tmp_path, manifest=make_manifest(name="kit\x1bchen"))
-    text = validation.report_text(report) + validation.categories_text(report)
+    text = validation.report_text(report) + report_lib.categories_text(report)
     assert all(line.isprintable() for line in text.split("\n"))
 
 
@@ -366,7 +367,7 @@ def test_text_is_bounded_and_the_dict_is_whole(tmp_path):
         "video 'v01' (training): annotated, but without features: not trained on, and "
         "without detections when scored"
     )
-    content = json.loads(json.dumps(validation.report_dict(report)))
+    content = json.loads(json.dumps(report_lib.report_dict(report)))
     assert len(content["warnings"]["no features"]) == 22
     assert content["errors"]["stream missing"] == [
         {"video": "v00", "message": f"{tmp_path}/flow/v00.npy: no such file"}
