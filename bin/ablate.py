@@ -76,6 +76,8 @@ def main(arguments: list[str]) -> int:
             on_cell=functools.partial(ablation.write_tables, folder=folder),
         )
     except errors.InputError as error:
+        if error.report:
+            print(error.report, file=sys.stderr)
         print(f"error: {error}", file=sys.stderr)
         return 2
     except logs.Interrupted as stop:

@@ -110,6 +110,8 @@ def main(arguments: list[str]) -> int:
     try:
         print(run(parsed))
     except errors.InputError as error:
+        if error.report:
+            print(error.report, file=sys.stderr)
         print(f"error: {error}", file=sys.stderr)
         return 2
     except OSError as error:

@@ -49,6 +49,8 @@ def main(arguments: list[str]) -> int:
             config, parsed.variant, parsed.data, folder
         )
     except errors.InputError as error:
+        if error.report:
+            print(error.report, file=sys.stderr)
         print(f"error: {error}", file=sys.stderr)
         return 2
     except logs.Interrupted as stop:

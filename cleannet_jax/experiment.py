@@ -56,8 +56,8 @@ def open_dataset(
         the training subset.
 
     Raises:
-      InputError: there is no such sample, or the folder cannot be used; the message
-        is the whole validation report then.
+      InputError: there is no such sample, or the folder cannot be used; its `report`
+        is that of the validation then.
     """
     if data is None:
         return sample.sample_dataset(config.dataset, seed=_SAMPLE_SEED)
@@ -76,11 +76,11 @@ def open_dataset(
             categories=categories,
             progress=lambda done, total: bar.update(done - bar.n),
         )
-    text = validation.report_text(report)
     if report.errors:
-        raise errors.InputError(f"the data cannot be used\n{text}")
+        text, cause = validation.failure(report)
+        raise errors.InputError(cause, report=text)
     if report.warnings:
-        print(text)
+        print(validation.report_text(report))
     return features_lib.open_feature_folder(
         folder, manifest=manifest, annotations=annotations, categories=categories
     )

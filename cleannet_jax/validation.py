@@ -189,12 +189,20 @@ def report_text(report: Report, *, limit: int = 20) -> str:
     return "\n".join(lines)
 
 
-def _error(kind: str, video_id: str, message: str) -> Finding:
-    return Finding(is_error=True, kind=kind, video=video_id, message=message)
+def failure(report: Report) -> tuple[str, str]:
+    """Returns the text to print first and the cause, one line, of an unusable folder.
 
-
-def _warning(kind: str, video_id: str, message: str) -> Finding:
-    return Finding(is_error=False, kind=kind, video=video_id, message=message)
+    Args:
+      report: what `validate` returned, with at least one error.
+    """
+    first = report.errors[0]
+    videos = {finding.video for finding in report.errors if finding.video}
+    where = f" in {_count(len(videos), 'video')}" if videos else ""
+    cause = (
+        f"{report.folder}: the data cannot be used: "
+        f"{_count(len(report.errors), 'error')}{where}, the first: {first.message}"
+    )
+    return report_text(report), cause
 
 
 def by_kind(findings: Iterable[Finding]) -> Iterator[tuple[str, list[Finding]]]:
@@ -202,6 +210,18 @@ def by_kind(findings: Iterable[Finding]) -> Iterator[tuple[str, list[Finding]]]:
     ordered = sorted(findings, key=lambda finding: finding.kind)
     for kind, group in itertools.groupby(ordered, key=lambda finding: finding.kind):
         yield kind, list(group)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _error(kind: str, video_id: str, message: str) -> Finding:
+    return Finding(is_error=True, kind=kind, video=video_id, message=message)
+
+
+def _warning(kind: str, video_id: str, message: str) -> Finding:
+    return Finding(is_error=False, kind=kind, video=video_id, message=message)
 
 
 def _subsets(manifest: manifest_lib.Manifest) -> tuple[str, ...]:

@@ -192,8 +192,22 @@ def test_bad_data_is_one_report_that_names_each_video(
         experiment.train_and_evaluate(
             tiny_config, "full", str(feature_folder), tmp_path / "run"
         )
-    assert "video03" in str(caught.value) and "video05" in str(caught.value)
+    assert "video03" in caught.value.report and "video05" in caught.value.report
+    assert str(caught.value) == (
+        f"{feature_folder}: the data cannot be used: 2 errors in 2 videos, the first: "
+        f"{feature_folder}/flow/video03.npy: no such file"
+    )
     assert not (tmp_path / "run").exists()
+
+
+def test_cause_comes_last(feature_folder, tmp_path):
+    (feature_folder / "flow" / "video03.npy").unlink()
+    arguments = ("--dataset", "thumos14", "--data", feature_folder)
+    done = run_program("train.py", *arguments, "--out", tmp_path / "run")
+    assert done.returncode == 2
+    *before, last = done.stderr.strip().splitlines()
+    assert f"tiny: {feature_folder}" in before
+    assert last.startswith(f"error: {feature_folder}: the data cannot be used: 1 error")
 
 
 def test_help_names_every_field():

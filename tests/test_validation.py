@@ -1,5 +1,6 @@
 """What is found to be wrong with feature folders, and the program that prints it."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -373,6 +374,24 @@ def test_text_is_bounded_and_the_dict_is_whole(tmp_path):
         {"video": "v00", "message": f"{tmp_path}/flow/v00.npy: no such file"}
     ]
     assert content["subsets"][1]["longest"] == 8
+
+
+def test_failure_has_its_cause_in_one_line(tmp_path):
+    make_folder(tmp_path, {"a": 8, "b": 8, "c": 8})
+    for stream, name in (("rgb", "a"), ("flow", "c")):
+        (tmp_path / stream / f"{name}.npy").unlink()
+    report = validate(tmp_path)
+    text, cause = validation.failure(report)
+    assert text == validation.report_text(report)
+    assert cause == (
+        f"{tmp_path}: the data cannot be used: 2 errors in 2 videos, the first: "
+        f"{tmp_path}/rgb/a.npy: no such file"
+    )
+    # An error of the set is in no video.
+    report = dataclasses.replace(
+        report, findings=(validation.Finding(True, "k", "", "m"),)
+    )
+    assert validation.failure(report)[1].endswith("used: 1 error, the first: m")
 
 
 def test_progress_counts_the_videos(tmp_path):
