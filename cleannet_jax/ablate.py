@@ -4,8 +4,7 @@ A cell is one method with one seed. Cells of a seed share the classifiers that t
 have in common, and what these predict. In the folder of an ablation,
 
 * classifiers/NAME-seedS is a run of stage 1, with its predictions of all videos in scp/;
-* cells/METHOD-seedS is a run with predictions/, results/ and checkpoints/, a link to
-  those of the classifier where nothing else is trained;
+* cells/METHOD-seedS is a run with its model, predictions/ and results/;
 * table.txt, .csv, .tex and .json are the tables of `report.ablation`, written anew
   after every cell where the caller asks for it.
 
@@ -22,26 +21,15 @@ import numpy as np
 
 from cleannet_jax import config as config_lib
 from cleannet_jax import experiment, localize, logs, runs, train
+from cleannet_jax import methods as methods_lib
 from cleannet_jax.data import features as features_lib
 from cleannet_jax.data import files
 from cleannet_jax.data import snippets as snippets_lib
+from cleannet_jax.localizers import table
 
 Params = Any
 
-TABLE_2 = config_lib.VARIANTS
-TABLE_3 = (*config_lib.CLASSIFIERS, "autoloc", "simple", "full")
-# What an SCP of any origin can be followed by, for the matrix of both.
-_MATRIX = ("threshold", "outer_inner", "plain", "autoloc", "t")
-GROUPS = {
-    "table2": TABLE_2,
-    "table3": TABLE_3,
-    "tables": tuple(dict.fromkeys(TABLE_2 + TABLE_3)),
-    "matrix": tuple(
-        f"{classifier}+{localizer}"
-        for classifier in config_lib.CLASSIFIERS
-        for localizer in _MATRIX
-    ),
-}
+_MANY_MAPS = 40_000
 
 
 class Result(NamedTuple):
@@ -74,23 +62,6 @@ class Ablation(NamedTuple):
     results: list[Result]
 
 
-def parse_methods(text: str) -> tuple[str, ...]:
-    """The methods that a command line names, each once.
-
-    Args:
-      text: names of methods or of `GROUPS` with commas between them.
-
-    Raises:
-      InputError: one is neither.
-    """
-    methods = []
-    for name in text.split(","):
-        if name not in GROUPS:
-            config_lib.parts(name)
-        methods += GROUPS.get(name, [name])
-    return tuple(dict.fromkeys(methods))
-
-
 def ablate(
     config: config_lib.Config,
     data: str | None,
@@ -99,6 +70,7 @@ def ablate(
     seeds: Sequence[int],
     folder: pathlib.Path,
     bins: str,
+    dataset: features_lib.Dataset | None = None,
     on_cell: Callable[[Ablation], None] | None = None,
 ) -> Ablation:
     """Trains, localizes with and evaluates every method with every seed.
@@ -106,43 +78,58 @@ def ablate(
     Args:
       config: of the data; what makes a method is put in.
       data: the feature folder; None for the embedded sample.
-      methods: as for `config.variant`.
+      methods: as for `methods.apply`.
       seeds: of the runs.
       folder: of the ablation; going on where an earlier call has stopped.
       bins: of the diagnosis, a key of `evaluate.BINS`.
+      dataset: what is in `data`, where it was opened already.
       on_cell: called after every cell with the results until then.
 
     Raises:
       InputError: something cannot be used, or the folder holds something else.
       Interrupted: SIGINT or SIGTERM came; the same call goes on from there.
     """
-    for method in methods:
-        config_lib.check(config_of(config, method, 0))
-    dataset = experiment.open_dataset(config, data)
-    where = "embedded sample" if data is None else str(pathlib.Path(data).absolute())
+    check(config, methods)
+    dataset = dataset or experiment.open_dataset(config, data)
+    experiment.check_evaluation(dataset)
+    where = experiment.place_of(data)
     cells = [(method, seed) for seed in seeds for method in methods]
     folder.mkdir(parents=True, exist_ok=True)
     with logs.progress_bar("ablation", total=len(cells)) as bar:
         for method, seed in cells:
             bar.set_postfix_str(f"{method}, seed {seed}")
             _run_cell(method, config, seed, dataset, where, folder, bins)
-            # Every cell compiles its own programs. Kept, they would use up the memory
-            # maps that a process may have, 65530 on Linux, after some forty cells.
-            jax.clear_caches()
+            _free_memory_maps()
             bar.update()
             if on_cell:
                 on_cell(collect(config, dataset, methods, seeds, folder))
     return collect(config, dataset, methods, seeds, folder)
 
 
+def check(config: config_lib.Config, methods: Sequence[str]) -> None:
+    """Raises an InputError if a method makes no sense with the config."""
+    for method in methods:
+        methods_lib.check(config_of(config, method, 0))
+
+
 def config_of(config: config_lib.Config, method: str, seed: int) -> config_lib.Config:
     """The config of a cell: files of scores or heads go to those that can read them."""
-    config = dataclasses.replace(config_lib.variant(config, method), seed=seed)
-    if config.classifier != config_lib.SCORES:
+    config = dataclasses.replace(methods_lib.apply(config, method), seed=seed)
+    if config.classifier != methods_lib.SCORES:
         config = dataclasses.replace(config, scores="")
     if not config.classifier.startswith("untrimmednet"):
         config = dataclasses.replace(config, heads="")
     return config
+
+
+def _free_memory_maps() -> None:
+    """Drops compiled programs before they use up what a process may map, 65530 places.
+
+    A program takes some hundred, so that a large ablation would end in a crash.
+    """
+    maps = pathlib.Path("/proc/self/maps")
+    if maps.exists() and maps.read_text().count("\n") > _MANY_MAPS:
+        jax.clear_caches()
 
 
 def _run_cell(
@@ -156,30 +143,23 @@ def _run_cell(
 ) -> None:
     """Trains, localizes and evaluates, unless it is done."""
     own, cell = config_of(config, method, seed), _cell_folder(folder, method, seed)
-    with runs.open_run(cell, runs.describe(own, dataset, where)):
+    description = runs.describe(own, dataset, where)
+    with runs.open_run(cell, description):
         if (cell / "results" / f"{method}.json").exists():
             return
-        classified, saved = {}, snippets_lib.open_for(own, dataset)
+        classified: Params = {}
+        saved = snippets_lib.open_for(own, dataset)
         if not saved:
             alone = config_of(config, own.classifier, seed)
             classified, saved = _classify(alone, dataset, where, folder)
-            if not own.train_generator:
-                _link_checkpoints(cell, own)
+            localizer = table.of(own)
             # C5 trains the head on; thresholding reads more than what is saved.
-            if own.joint or not (own.action_score or own.edge_scores):
+            if localizer.fine_tunes or localizer.propose is None:
                 saved = None
         params = train.train_generator(own, dataset, cell, classified, saved)
-        experiment.evaluate_row(
-            method, params, own, dataset, cell, saved=saved, bins=bins
-        )
-
-
-def _link_checkpoints(cell: pathlib.Path, config: config_lib.Config) -> None:
-    """Makes the classifier's checkpoints those of a cell that trains nothing else."""
-    link = cell / "checkpoints"
-    name = f"{config.classifier}-seed{config.seed}"
-    if not link.is_symlink():
-        link.symlink_to(pathlib.Path("..", "..", "classifiers", name, "checkpoints"))
+        runs.write_model(cell, description, dataset, params)
+        model = localize.Model(own, params, saved)
+        experiment.evaluate_rows({method: model}, dataset, cell, bins=bins)
 
 
 def _classify(
@@ -190,8 +170,13 @@ def _classify(
 ) -> tuple[Params, snippets_lib.SavedPredictions]:
     """The parameters after stage 1, {"head"}, and its predictions of all videos."""
     run = folder / "classifiers" / f"{config.classifier}-seed{config.seed}"
-    with runs.open_run(run, runs.describe(config, dataset, where)):
-        params = {"head": train.train_classifier(config, dataset, run)}
+    description = runs.describe(config, dataset, where)
+    with runs.open_run(run, description):
+        if runs.read_model(run) is None:
+            params = {"head": train.train_classifier(config, dataset, run)}
+            runs.write_model(run, description, dataset, params)
+        # Read again, so that what follows does not depend on when it was trained.
+        params = runs.read_params(run)
         if not (run / "scp" / "scp.json").exists():
             ids = [*dataset.train_ids, *dataset.evaluation_ids]
             with logs.progress_bar("classify", total=len(ids)) as bar:

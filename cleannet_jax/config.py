@@ -1,6 +1,11 @@
-"""The configuration of a run: one frozen dataclass, and the paper's variants of it."""
+"""The configuration of a run: one frozen dataclass, and how its fields are read.
+
+A field has a group, under which programs list it. Methods are settings of the fields of
+the group "method" (`methods.apply`).
+"""
 
 import dataclasses
+import difflib
 import types
 import typing
 from typing import Any
@@ -8,9 +13,9 @@ from typing import Any
 from cleannet_jax import errors
 
 
-def _option(default: Any, help: str) -> Any:
-    """A field with the help text that programs show for it."""
-    return dataclasses.field(default=default, metadata={"help": help})
+def _option(default: Any, help: str, *, unit: str = "") -> Any:
+    """A field with the help text that programs show for it, and its unit."""
+    return dataclasses.field(default=default, metadata={"help": help, "unit": unit})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -18,7 +23,7 @@ class Config:
     """Everything that decides what a run computes. Lengths are in snippets."""
 
     dataset: str = _option("", "name of the dataset; the embedded sample of that name")
-    manifest: str = _option("", "manifest file; DIR/manifest.json where empty")
+    manifest: str = _option("", "manifest of features without one of their own")
     seed: int = _option(0, "random seed of the run")
 
     # Where the SCP comes from.
@@ -31,135 +36,109 @@ class Config:
     edge_scores: bool = _option(True, "C3: evaluate proposals by s_s and s_e")
     outer_inner: bool = _option(False, "evaluate proposals as AutoLoc does instead")
     smooth: bool = _option(False, "evaluate proposals on an SCP smoothed over time")
-    smoothing_width: int = _option(3, "over how many snippets, an odd number")
+    smoothing_width: int = _option(3, "smoothed over so many, odd", unit="snippets")
     tsn_sampling: bool = _option(True, "C4: regress anchors from sampled snippets")
     joint: bool = _option(True, "C5: fine-tune the head on covered snippets")
 
     # The network.
-    anchor_sizes: tuple[int, ...] = _option((1, 2, 4, 8, 16, 32), "anchor sizes")
-    generator_width: int = _option(128, "channels of the generator's convolutions")
+    anchor_sizes: tuple[int, ...] = _option(
+        (1, 2, 4, 8, 16, 32), "anchor sizes", unit="snippets"
+    )
+    generator_width: int = _option(128, "width of the convolutions", unit="channels")
     num_samples: int = _option(4, "K, samples an anchor under TSN sampling")
 
     # Stage 1: the classifier, of UntrimmedNet by SGD, each stream alone, ...
-    heads: str = _option("", "heads.npz of bin/convert.py to start from, for stage 1")
-    head_steps: int = _option(500, "batches (videos) of stage 1")
+    heads: str = _option("", "heads.npz of `convert` to start from, for stage 1")
+    head_steps: int = _option(500, "length of stage 1", unit="batches of one video")
     head_learning_rate: float = _option(0.001, "learning rate of stage 1")
     head_momentum: float = _option(0.9, "momentum of stage 1")
     # ... the others by Adam.
-    adam_steps: int = _option(500, "the same for hide_and_seek, stpn and w_talc")
-    hide_and_seek_learning_rate: float = _option(1e-4, "Adam's learning rate")
-    stpn_learning_rate: float = _option(1e-4, "Adam's learning rate")
-    w_talc_learning_rate: float = _option(1e-4, "Adam's learning rate")
+    adam_steps: int = _option(
+        500, "length of stage 1 of classifiers trained by Adam", unit="batches"
+    )
+    hide_and_seek_learning_rate: float = _option(1e-4, "Adam's, for hide_and_seek")
+    stpn_learning_rate: float = _option(1e-4, "Adam's, for stpn")
+    w_talc_learning_rate: float = _option(1e-4, "Adam's, for w_talc")
+    w_talc_videos: int = _option(10, "batch of w_talc", unit="videos")
+    w_talc_pairs: int = _option(3, "pairs of one category in a batch of w_talc")
+    w_talc_snippets: int = _option(750, "most of a video in w_talc", unit="snippets")
 
     # Stage 2: CleanNet.
-    steps: int = _option(600, "batches (videos) of stage 2")
+    steps: int = _option(600, "length of stage 2", unit="batches of one video")
     learning_rate: float = _option(1e-4, "learning rate of stage 2")
     momentum: float = _option(0.0, "momentum of stage 2")
-    decay_steps: int = _option(200, "batches after which the learning rate decays")
+    decay_steps: int = _option(200, "when the learning rate decays", unit="batches")
     decay_rate: float = _option(0.1, "factor of each decay of the learning rate")
     margin: float = _option(2.0, "m of Eq. 13")
-    positive_score: float = _option(0.5, "contrast score above which a proposal counts")
+    positive_score: float = _option(0.5, "score above which a proposal counts")
     min_scp: float = _option(0.1, "anchors at snippets of lower SCP are dropped")
-    min_attention: float = _option(1.0, "the same for attention; 1 is the uniform one")
+    min_attention: float = _option(
+        1.0, "the same for attention", unit="times the uniform one"
+    )
 
     # Localization.
     min_video_score: float = _option(0.1, "video prediction above which to localize")
-    nms_tiou: float = _option(0.4, "largest overlap of two detections of a category")
+    nms_tiou: float = _option(0.4, "largest tIoU of two detections of a category")
     max_detections: int = _option(100, "most detections a category and video")
 
     # Evaluation and running.
+    protocol: str = _option("activitynet", "rule of the mAP: activitynet or thumos14")
     tious: tuple[float, ...] = _option((0.5,), "tIoU thresholds of the mAP")
     num_buckets: int = _option(4, "most padded lengths, each of which is compiled")
-    checkpoint_every: int = _option(100, "batches between two checkpoints")
-    log_every: int = _option(10, "batches between two lines of metrics")
+    checkpoint_every: int = _option(100, "between two checkpoints", unit="batches")
+    log_every: int = _option(10, "between two lines of metrics", unit="batches")
 
 
-CLASSIFIERS = ("untrimmednet", "untrimmednet_hard", "hide_and_seek", "stpn", "w_talc")
-# In the place of a classifier: a folder of SCPs that any model has made.
-SCORES = "scores"
-
-# The rows of Table 2 as settings of C1 to C5.
-_COMPONENTS = (
-    "train_generator",
-    "action_score",
-    "edge_scores",
-    "tsn_sampling",
-    "joint",
-)
-_TABLE_2 = {
-    "untrimmednet": (False, False, False, False, False),
-    "plain": (False, True, True, False, False),
-    "actioness_only": (True, True, False, True, False),
-    "edgeness_only": (True, False, True, True, False),
-    "simple": (True, True, True, False, False),
-    "t": (True, True, True, True, False),
-    "j": (True, True, True, False, True),
-    "full": (True, True, True, True, True),
+# Under which title programs list a field: the first field of each group.
+_GROUPS = {
+    "dataset": "data",
+    "classifier": "method",
+    "anchor_sizes": "network",
+    "heads": "stage 1, the classifier",
+    "steps": "stage 2, the generator",
+    "min_video_score": "localization",
+    "protocol": "evaluation and running",
 }
-VARIANTS = tuple(_TABLE_2)
-
-# What can be done with any SCP: the rows of Table 2 by name, the thresholding of the
-# classifier's own paper, and AutoLoc (Shou et al., ECCV 2018), which differs from
-# "simple" in the evaluator and its threshold. "outer_inner" is to it as "plain" is.
-_LOCALIZERS = {
-    "threshold": dict(zip(_COMPONENTS, _TABLE_2["untrimmednet"], strict=True)),
-    **{
-        name: dict(zip(_COMPONENTS, components, strict=True))
-        for name, components in _TABLE_2.items()
-        if name != "untrimmednet"
-    },
-}
-_LOCALIZERS["outer_inner"] = _LOCALIZERS["plain"] | {"outer_inner": True}
-_LOCALIZERS["autoloc"] = _LOCALIZERS["simple"] | {
-    "outer_inner": True,
-    "positive_score": 0.3,
-}
-LOCALIZERS = tuple(_LOCALIZERS)
-# Any localizer by proposals can evaluate them on a smoothed SCP: not the paper's.
-_SMOOTHED = "_smoothed"
-# Every method that has a name of its own.
-METHODS = (*CLASSIFIERS, *(name for name in LOCALIZERS if name != "threshold"))
 
 
-def parts(method: str) -> tuple[str, str]:
-    """The classifier and the localizer of a method.
+def groups() -> dict[str, list[dataclasses.Field]]:
+    """The fields of `Config` by the title that programs list them under."""
+    found: dict[str, list[dataclasses.Field]] = {}
+    for field in dataclasses.fields(Config):
+        title = _GROUPS.get(field.name) or next(reversed(found))
+        found.setdefault(title, []).append(field)
+    return found
 
-    Args:
-      method: of `METHODS`, or a classifier and a localizer with a plus between them. A
-        classifier alone is followed by "threshold", a localizer alone has the SCP of
-        UntrimmedNet. A localizer by proposals can end in "_smoothed".
 
-    Raises:
-      InputError: there is no such method.
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """Some fields of a config: all that a traced function may read.
+
+    Static under jit, so that a change of any other field compiles nothing anew. Reading
+    another field raises an AttributeError, so that none is ever read unnoticed.
     """
-    first, plus, second = method.partition("+")
-    classifier, localizer = first, second if plus else "threshold"
-    if not plus and first not in (*CLASSIFIERS, SCORES):
-        classifier, localizer = CLASSIFIERS[0], first
-    known = localizer.removesuffix(_SMOOTHED)
-    is_known = known in _LOCALIZERS and localizer != f"threshold{_SMOOTHED}"
-    if classifier not in (*CLASSIFIERS, SCORES) or not is_known:
-        raise errors.InputError(
-            f"variant: found {method!r}, expected one of {', '.join(METHODS)}, or a "
-            f"classifier and one of {', '.join(LOCALIZERS)} with + between them, as in "
-            "w_talc+plain; for SCPs from files the classifier is `scores`; on a "
-            f"smoothed SCP as in plain{_SMOOTHED}"
-        )
-    return classifier, localizer
+
+    fields: tuple[tuple[str, Any], ...]
+
+    def __getattr__(self, name: str) -> Any:
+        """The value of a field."""
+        if name != "fields":
+            for own, value in self.fields:
+                if own == name:
+                    return value
+        raise AttributeError(f"{name} is not among the traced fields of the config")
 
 
-def variant(config: Config, name: str) -> Config:
-    """The config of a method: a row of Table 2 or 3, or a combination (see `parts`).
+# What functions that read a config take: all of it or a part.
+Settings = Config | Part
 
-    Raises:
-      InputError: there is no method of that name.
-    """
-    classifier, localizer = parts(name)
-    components = _LOCALIZERS[localizer.removesuffix(_SMOOTHED)]
-    smooth = localizer.endswith(_SMOOTHED)
-    return dataclasses.replace(
-        config, classifier=classifier, smooth=smooth, **components
-    )
+
+def part(config: Settings, names: tuple[str, ...]) -> Part:
+    """The part of a config that has these fields."""
+    return Part(tuple((name, getattr(config, name)) for name in names))
+
+
+PROTOCOLS = ("activitynet", "thumos14")
 
 
 def parse_value(name: str, text: str) -> Any:
@@ -167,7 +146,8 @@ def parse_value(name: str, text: str) -> Any:
 
     Args:
       name: a field of `Config`.
-      text: true or false, a number, text, or numbers separated by commas.
+      text: true, yes or 1, false, no or 0, in any case; a number, text, or numbers
+        separated by commas.
 
     Raises:
       InputError: the text is not of the field's type.
@@ -180,21 +160,71 @@ def parse_value(name: str, text: str) -> Any:
             return tuple(reader(part) for part in text.split(","))
         return readers[expected](text)
     except ValueError:
-        kind = getattr(expected, "__name__", str(expected))
-        if isinstance(expected, types.GenericAlias):
-            kind = f"{expected.__args__[0].__name__}s separated by commas"
-        raise errors.InputError(f"{name}: found {text!r}, expected {kind}") from None
+        raise errors.InputError(
+            f"{name}: found {text!r}, expected {kind_of(name)}"
+        ) from None
+
+
+def from_json(content: dict[str, Any], *, place: str) -> Config:
+    """A config from the fields that a JSON file holds; the others have their defaults.
+
+    Args:
+      content: values by the names of fields.
+      place: what messages call the file.
+
+    Raises:
+      InputError: there is no such field, or a value is not of its type.
+    """
+    known = [field.name for field in dataclasses.fields(Config)]
+    values = {}
+    for name, value in content.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise errors.InputError(f"{place}: no field {name!r}{hint}")
+        if isinstance(value, list):
+            value = tuple(value)
+        try:
+            values[name] = parse_value(name, as_text(value))
+        except errors.InputError as error:
+            raise errors.InputError(f"{place}: {error}") from None
+    return Config(**values)
+
+
+_KINDS = {bool: "true or false", int: "whole number", float: "number", str: "text"}
+
+
+def kind_of(name: str) -> str:
+    """What the values of a field are, for people."""
+    expected = typing.get_type_hints(Config)[name]
+    if isinstance(expected, types.GenericAlias):
+        return f"{_KINDS[expected.__args__[0]]}s separated by commas"
+    return _KINDS[expected]
+
+
+def as_text(value: Any) -> str:
+    """A value as `parse_value` reads it; empty where there is none."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+_TRUTHS = {"true": True, "yes": True, "1": True}
+_TRUTHS |= {"false": False, "no": False, "0": False}
 
 
 def _truth(text: str) -> bool:
-    """A bool from its name."""
-    if text not in ("true", "false"):
+    """A bool from its name, in any case."""
+    if text.lower() not in _TRUTHS:
         raise ValueError(text)
-    return text == "true"
+    return _TRUTHS[text.lower()]
 
 
 def check(config: Config) -> None:
-    """Raises an InputError that names the first field that makes no sense."""
+    """Raises an InputError that names the first field that makes no sense by itself.
+
+    `methods.check` does so and looks at the method too.
+    """
     for name in ("head_steps", "adam_steps", "steps"):
         _require(config, name, lambda value: value >= 0, "0 or more")
     for name in (
@@ -202,6 +232,8 @@ def check(config: Config) -> None:
         "num_samples",
         "decay_steps",
         "max_detections",
+        "w_talc_videos",
+        "w_talc_snippets",
         "num_buckets",
         "checkpoint_every",
         "log_every",
@@ -239,35 +271,13 @@ def check(config: Config) -> None:
         lambda sizes: len(sizes) > 0 and min(sizes) > 0,
         "sizes above 0",
     )
-    known = (*CLASSIFIERS, SCORES)
-    _require(config, "classifier", lambda value: value in known, ", ".join(known))
-    if (config.classifier == SCORES) != bool(config.scores):
-        raise errors.InputError(
-            f"scores: found {config.scores!r} with the classifier "
-            f"{config.classifier!r}, expected a folder with the classifier {SCORES!r} "
-            "and none with any other"
-        )
-    if config.heads and not config.classifier.startswith("untrimmednet"):
-        raise errors.InputError(
-            f"heads: found {config.heads!r}, expected none with the classifier "
-            f"{config.classifier!r}: they are heads of UntrimmedNet"
-        )
-    scores = config.action_score or config.edge_scores
-    if config.train_generator and not scores:
-        raise errors.InputError(
-            "train_generator: found true, expected action_score or edge_scores with "
-            "it: without a score there is nothing to train on"
-        )
-    if config.joint and not config.train_generator:
-        raise errors.InputError(
-            "joint: found true, expected train_generator with it: the head is "
-            "fine-tuned on what the generator's proposals cover"
-        )
-    if config.joint and config.classifier != "untrimmednet":
-        raise errors.InputError(
-            f"joint: found true with the classifier {config.classifier!r}, expected "
-            "untrimmednet, whose loss the paper fine-tunes"
-        )
+    _require(
+        config, "protocol", lambda value: value in PROTOCOLS, " or ".join(PROTOCOLS)
+    )
+    pairs = f"0 to half of w_talc_videos, {config.w_talc_videos}"
+    _require(
+        config, "w_talc_pairs", lambda n: 0 <= n <= config.w_talc_videos / 2, pairs
+    )
 
 
 def _require(config: Config, name: str, holds: Any, expected: str) -> None:

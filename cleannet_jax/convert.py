@@ -204,7 +204,7 @@ def convert(
     Raises:
       InputError: the folder holds anything else than this conversion, a file cannot be
         written, or no video can be converted.
-      logs.Interrupted: SIGINT or SIGTERM came; what is written stays.
+      errors.Interrupted: SIGINT or SIGTERM came; what is written stays.
     """
     folder = pathlib.Path(folder)
     try:
@@ -320,7 +320,7 @@ def _write_videos(
             if progress:
                 progress(done, len(source.ids))
             if stop:
-                raise logs.Interrupted(
+                raise errors.Interrupted(
                     stop[0],
                     f"stopped after video {done} of {len(source.ids)}; the same command"
                     " goes on from there",

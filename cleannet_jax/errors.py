@@ -1,16 +1,27 @@
-"""The one exception that a person is meant to read."""
+"""The exceptions that programs turn into a line and an exit code."""
 
 
 class InputError(ValueError):
-    """A mistake in a file or on the command line.
+    """A file or an option cannot be used.
 
-    The message is a complete line for a person: it names the file and the place in
-    it, what was found and what was expected. Programs print it and exit with 2.
+    The message is one line that names the place, what was found and what was expected.
 
     Attributes:
-      report: lines to print before it, where there is more to say; empty if not.
+      report: what to show before it, where there is more than one line to say.
     """
 
-    def __init__(self, *message: object, report: str = "") -> None:
-        super().__init__(*message)
+    def __init__(self, message: str, *, report: str = "") -> None:
+        super().__init__(message)
         self.report = report
+
+
+class Interrupted(Exception):
+    """The run was asked to stop and has saved what it needs to go on.
+
+    Attributes:
+      signal_number: of the signal that asked for it.
+    """
+
+    def __init__(self, signal_number: int, message: str) -> None:
+        super().__init__(message)
+        self.signal_number = signal_number

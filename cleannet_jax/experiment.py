@@ -1,9 +1,8 @@
-"""A whole experiment: train a variant, localize with it and its baselines, evaluate."""
+"""A whole experiment: train a method, localize with it and its baselines, evaluate."""
 
 import pathlib
+from collections.abc import Mapping
 from typing import Any, NamedTuple
-
-import jax
 
 from cleannet_jax import (
     checkpoint,
@@ -11,6 +10,7 @@ from cleannet_jax import (
     errors,
     evaluate,
     logs,
+    methods,
     results,
     runs,
     sample,
@@ -24,7 +24,6 @@ from cleannet_jax.data import features as features_lib
 from cleannet_jax.data import files
 from cleannet_jax.data import manifest as manifest_lib
 from cleannet_jax.data import snippets as snippets_lib
-from cleannet_jax.models import classifiers
 from cleannet_jax.ops import contrast
 
 Params = Any
@@ -40,7 +39,7 @@ _SAMPLE_SEED = 0
 class Row(NamedTuple):
     """One line of the table at the end of an experiment."""
 
-    variant: str
+    method: str
     report: evaluate.Report
 
 
@@ -62,10 +61,7 @@ def open_dataset(
     if data is None:
         return sample.sample_dataset(config.dataset, seed=_SAMPLE_SEED)
     folder = pathlib.Path(data)
-    path = pathlib.Path(config.manifest or folder / "manifest.json")
-    if not config.manifest and not path.exists():
-        raise _no_manifest(folder)
-    manifest = manifest_lib.read_manifest(path)
+    manifest = read_manifest(folder, config.manifest)
     annotations = annotations_lib.read_annotations(folder / manifest.annotations)
     with logs.progress_bar("validate", total=len(annotations.videos)) as bar:
         report = validation.validate(
@@ -86,6 +82,20 @@ def open_dataset(
     )
 
 
+def read_manifest(
+    folder: pathlib.Path, path: str | None = None
+) -> manifest_lib.Manifest:
+    """The manifest of a feature folder; its absence comes with what to do about it.
+
+    Args:
+      folder: of the features.
+      path: of the manifest; None or empty for the one in the folder.
+    """
+    if not path and not (folder / "manifest.json").exists():
+        raise _no_manifest(folder)
+    return manifest_lib.read_manifest(path or folder / "manifest.json")
+
+
 def _no_manifest(folder: pathlib.Path) -> errors.InputError:
     """The error of a folder without a manifest, with what to do about it."""
     if not folder.is_dir():
@@ -93,105 +103,112 @@ def _no_manifest(folder: pathlib.Path) -> errors.InputError:
     try:
         layout = convert.detect(folder)
     except errors.InputError as error:
-        return errors.InputError(f"{folder}: no manifest.json in it; {error}")
+        return errors.InputError(
+            f"{folder}: no manifest.json in it; write one as in the README, name it with"
+            f" --manifest, or convert another layout ({error})"
+        )
     return errors.InputError(
         f"{folder}: no manifest.json in it, but it looks like the layout {layout!r}; "
-        f"convert it once: python bin/convert.py {folder} --to NEW --layout {layout}"
+        f"convert it once: cleannet convert {folder} --to NEW --layout {layout}"
     )
 
 
+def place_of(data: str | None) -> str:
+    """What a run's description says of where its data are."""
+    return "embedded sample" if data is None else str(pathlib.Path(data).absolute())
+
+
 def train_and_evaluate(
-    config: config_lib.Config, variant: str, data: str | None, folder: pathlib.Path
+    config: config_lib.Config,
+    method: str,
+    data: str | None,
+    folder: pathlib.Path,
+    *,
+    dataset: features_lib.Dataset | None = None,
 ) -> str:
-    """Trains a variant and evaluates it next to its baselines.
+    """Trains a method and evaluates it next to its baselines.
 
     Args:
-      config: of the variant.
-      variant: its name, for the table.
+      config: of the method.
+      method: its name, for the table.
       data: the feature folder; None for the embedded sample.
       folder: of the run; going on where an earlier run of it has stopped.
+      dataset: what is in `data`, where it was opened already.
 
     Returns:
       The table of results, baselines first.
     """
-    dataset = open_dataset(config, data)
-    if not dataset.evaluation_ids:
-        raise errors.InputError(
-            f"{dataset.name}: no video of subset {dataset.evaluation_subset!r}, the one "
-            "to evaluate on, has features"
-        )
-    where = "embedded sample" if data is None else str(pathlib.Path(data).absolute())
-    with runs.open_run(folder, runs.describe(config, dataset, where)):
+    dataset = dataset or open_dataset(config, data)
+    check_evaluation(dataset)
+    description = runs.describe(config, dataset, place_of(data))
+    with runs.open_run(folder, description):
         classified, trained = train.train(config, dataset, folder)
-        rows = []
-        for name in [*_baselines(variant), variant]:
-            if name == variant:
-                params, own_config = trained, config
-            else:
-                params, own_config = classified, config_lib.variant(config, name)
-            rows.append(evaluate_row(name, params, own_config, dataset, folder))
-        table = table_text(rows, dataset)
+        runs.write_model(folder, description, dataset, trained)
+        rows = {name: methods.apply(config, name) for name in methods.baselines(method)}
+        saved = snippets_lib.open_for(config, dataset)
+        models = {
+            name: localize_lib.Model(own, classified, saved)
+            for name, own in rows.items()
+        }
+        models[method] = localize_lib.Model(config, trained, saved)
+        evaluated = evaluate_rows(models, dataset, folder)
+        table = table_text(evaluated, dataset)
         with files.open_atomic(folder / "results" / "table.txt") as file:
             file.write(table + "\n")
     return table
 
 
-def _baselines(variant: str) -> list[str]:
-    """What a variant is compared with: thresholding and anchors on the same SCP."""
-    classifier, _ = config_lib.parts(variant)
-    names = [classifier, f"{classifier}+plain"]
-    if classifier == config_lib.CLASSIFIERS[0]:
-        names = [classifier, "plain"]
-    return [name for name in names if name != variant]
+def check_evaluation(dataset: features_lib.Dataset) -> None:
+    """Raises an InputError if there is no video to evaluate on."""
+    if not dataset.evaluation_ids:
+        raise errors.InputError(
+            f"{dataset.name}: no video of subset {dataset.evaluation_subset!r}, the one "
+            "to evaluate on, has features"
+        )
 
 
-def evaluate_row(
-    name: str,
-    params: Params,
-    config: config_lib.Config,
+def evaluate_rows(
+    models: Mapping[str, localize_lib.Model],
     dataset: features_lib.Dataset,
     folder: pathlib.Path,
     *,
-    saved: snippets_lib.SavedPredictions | None = None,
     bins: str | None = None,
-) -> Row:
+) -> list[Row]:
     """Localizes in the evaluation videos and evaluates what was found.
 
     Args:
-      name: of the method, for files and tables.
-      params: of the model.
-      config: of the method.
+      models: by the names of their methods, for files and tables.
       dataset: its evaluation videos are used.
       folder: gets predictions/NAME.json and results/NAME.json.
-      saved: snippet predictions to read instead of computing them.
       bins: of an error diagnosis, a key of `evaluate.BINS`; None for none.
     """
     ids = dataset.evaluation_ids
-    saved = saved or snippets_lib.open_for(config, dataset)
-    with logs.progress_bar(f"localize {name}", total=len(ids)) as bar:
-        predictions = localize_lib.localize(
-            params,
+    with logs.progress_bar(f"localize {', '.join(models)}", total=len(ids)) as bar:
+        found = localize_lib.localize(
+            list(models.values()),
             dataset,
             ids,
-            config,
-            saved=saved,
             progress=lambda done, total: bar.update(),
         )
     for kind in ("predictions", "results"):
         (folder / kind).mkdir(exist_ok=True)
-    path = folder / "predictions" / f"{name}.json"
-    annotations_lib.write_predictions(path, predictions, details=details(dataset))
-    report = evaluate.evaluate(
-        predictions,
-        dataset.annotations,
-        subset=dataset.evaluation_subset,
-        tious=config.tious,
-        bins=bins,
-        source=str(path),
-    )
-    content = results.as_dict(report) | {"generated_data": dataset.generated}
-    files.write_json(folder / "results" / f"{name}.json", content)
-    return Row(name, report)
+    rows = []
+    for (name, model), predictions in zip(models.items(), found, strict=True):
+        path = folder / "predictions" / f"{name}.json"
+        annotations_lib.write_predictions(path, predictions, details=details(dataset))
+        report = evaluate.evaluate(
+            predictions,
+            dataset.annotations,
+            subset=dataset.evaluation_subset,
+            tious=model.config.tious,
+            protocol=model.config.protocol,
+            bins=bins,
+            source=str(path),
+        )
+        content = results.as_dict(report) | {"generated_data": dataset.generated}
+        files.write_json(folder / "results" / f"{name}.json", content)
+        rows.append(Row(name, report))
+    return rows
 
 
 def details(dataset: features_lib.Dataset) -> str:
@@ -209,12 +226,12 @@ def table_text(rows: list[Row], dataset: features_lib.Dataset) -> str:
         f"{report.num_instances} instances; protocol {report.protocol}; mAP in percent"
     )
     heads = "".join(f"{tiou:>7.2f}" for tiou in tious)
-    width = max(16, *(len(row.variant) + 2 for row in rows))
+    width = max(16, *(len(row.method) + 2 for row in rows))
     lines.append(f"{'tIoU':<{width}}{heads}{'mean':>8}")
     for row in rows:
         values = 100 * row.report.result.mean
         figures = "".join(f"{value:>7.1f}" for value in values)
-        lines.append(f"{row.variant:<{width}}{figures}{values.mean():>8.1f}")
+        lines.append(f"{row.method:<{width}}{figures}{values.mean():>8.1f}")
     return "\n".join(lines)
 
 
@@ -224,21 +241,25 @@ def restore(folder: pathlib.Path, description: runs.Description) -> Params:
     Raises:
       InputError: the run has not finished, or its checkpoint cannot be read.
     """
-    config, widths = description.config, description.stream_widths
-    keys = jax.random.split(jax.random.key(config.seed))
-    params, name = {}, "head"
-    if config.classifier != config_lib.SCORES:
-        classifier = classifiers.classifier(config)
+    if runs.read_model(folder) is not None:
+        return runs.read_params(folder)
+    # A run of a version that wrote no model: its last checkpoint.
+    config, streams = description.config, description.streams
+    keys = train.create_keys(config.seed)
+    params: Params = {}
+    name = "head"
+    if config.classifier != methods.SCORES:
+        classifier = methods.classifier(config)
         num_categories = len(description.categories)
-        params = classifier.create_params(keys[0], widths, num_categories)
+        params = classifier.create_params(keys.classifier, streams, num_categories)
     if config.train_generator:
         name = "cleannet"
-        classified = {"head": classifier.finish(params)} if params else {}
-        generator = train.create_generator_params(keys[1], sum(widths), config)
+        classified = {"head": classifier.finish(params, streams)} if params else {}
+        generator = train.create_generator_params(keys.generator, streams.width, config)
         params = classified | {"generator": generator}
     if not params:
         return {}
-    stage = train.Stage(name, config, widths)
+    stage = train.Stage(name, config, streams)
     place = folder / "checkpoints" / name
     if not place.is_dir():
         raise errors.InputError(f"{place}: no such folder; has the run finished?")
@@ -254,15 +275,16 @@ def restore(folder: pathlib.Path, description: runs.Description) -> Params:
             "command to finish the run"
         )
     params = restored.state.params
-    return {"head": classifier.finish(params)} if name == "head" else params
+    return {"head": classifier.finish(params, streams)} if name == "head" else params
 
 
-def check_widths(
+def check_streams(
     dataset: features_lib.Dataset, description: runs.Description, folder: pathlib.Path
 ) -> None:
     """Raises an InputError unless features are as wide as those a run was trained on."""
-    if dataset.stream_widths != description.stream_widths:
+    found, expected = dataset.streams.widths, description.streams.widths
+    if found != expected:
         raise errors.InputError(
-            f"{dataset.name}: found streams of {dataset.stream_widths} columns, expected "
-            f"the {description.stream_widths} that {folder} was trained on"
+            f"{dataset.name}: found streams of {found} columns, expected the "
+            f"{expected} that {folder} was trained on"
         )

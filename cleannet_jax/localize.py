@@ -1,213 +1,257 @@
-"""From snippet predictions to the detections of a video (Section 4.1, Inference).
+"""From features to the detections of many videos (Section 4.1, Inference).
 
-The detectors take `SnippetPredictions` of any origin, so that an SCP's source and what
-is done with it stay independent. Times are in snippets until `localize` converts them.
+Localizers take `SnippetPredictions` of any origin, so that an SCP's source and what is
+done with it stay independent. Times are in snippets until `localize` converts them.
 """
 
+import dataclasses
 import functools
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from cleannet_jax import config as config_lib
-from cleannet_jax import errors
+from cleannet_jax import errors, methods
+from cleannet_jax import streams as streams_lib
 from cleannet_jax.data import features as features_lib
 from cleannet_jax.data import pipeline
 from cleannet_jax.data import snippets as snippets_lib
+from cleannet_jax.localizers import detection, table, thresholding
 from cleannet_jax.metrics import average_precision
-from cleannet_jax.models import classifiers, cleannet, thresholding
+from cleannet_jax.models import predictions as predictions_lib
 from cleannet_jax.ops import nms, segments
 
 Params = Any
 Detections = thresholding.Detections
+Predictions = predictions_lib.SnippetPredictions
+
+# What the two traced functions read of a config.
+_PREDICTION = ("classifier",)
+_DETECTION = (
+    "train_generator",
+    "action_score",
+    "edge_scores",
+    "outer_inner",
+    "smooth",
+    "smoothing_width",
+    "tsn_sampling",
+    "joint",
+    "anchor_sizes",
+    "generator_width",
+    "num_samples",
+    "min_scp",
+    "min_attention",
+    "min_video_score",
+    "nms_tiou",
+    "max_detections",
+)
 
 
-def choose_categories(
-    video: jax.Array, *, min_score: float
-) -> tuple[jax.Array, jax.Array]:
-    """The categories to localize: those above a score, or the best one (R15).
+class Model(NamedTuple):
+    """What localizes.
 
-    Args:
-      video: [N], a distribution over categories.
-      min_score: in (0, 1). No more than 1 / min_score categories can be above it,
-        which bounds the work.
-
-    Returns:
-      Indices [C] by falling score, and [C] bool, true for those to localize.
+    Attributes:
+      config: names the classifier and the localizer, and holds thresholds.
+      params: "head" unless predictions are saved, "generator" where one is trained.
+      saved: snippet predictions to read instead of computing them; or None.
     """
-    most = min(len(video), max(1, int(1 / min_score)))
-    scores, categories = jax.lax.top_k(video, most)
-    return categories, (scores > min_score).at[0].set(True)
+
+    config: config_lib.Config
+    params: Params
+    saved: snippets_lib.SavedPredictions | None = None
 
 
-def detect_by_contrast(
-    predictions: cleannet.SnippetPredictions,
-    proposals: jax.Array,
-    length: jax.Array | int,
-    config: config_lib.Config,
-) -> tuple[jax.Array, nms.Kept]:
-    """Scores the proposals of every chosen category and suppresses overlapping ones.
-
-    Args:
-      predictions: of T snippets and N categories.
-      proposals: [T, A, 2], those of the anchors at each snippet.
-      length: number of valid snippets.
-      config: thresholds, and the components that make the score.
-
-    Returns:
-      Categories [C], and what was kept of each, [C, max_detections].
-    """
-    categories, chosen = choose_categories(
-        predictions.video, min_score=config.min_video_score
-    )
-    scp = cleannet.conditioned(predictions.scp[:, categories], length, config)
-    flat = proposals.reshape(-1, 2)
-    scores = cleannet.evaluate(scp, flat, length, config)  # [C, P]
-    interesting = jax.vmap(
-        lambda psi: cleannet.anchors_of_interest(psi, predictions.sap, length, config),
-        in_axes=1,
-    )(scp)
-    candidates = jnp.repeat(interesting, proposals.shape[1], axis=1) & chosen[:, None]
-    suppress = functools.partial(
-        nms.suppress, max_tiou=config.nms_tiou, max_outputs=config.max_detections
-    )
-    candidate_scores = jnp.where(candidates, scores, -jnp.inf)
-    return categories, jax.vmap(suppress, in_axes=(None, 0))(flat, candidate_scores)
-
-
-def detect_by_threshold(
-    predictions: cleannet.SnippetPredictions,
-    config: config_lib.Config,
-) -> Detections:
-    """What the classifier's own paper does, or for SCPs from files what most do.
-
-    Args:
-      predictions: of a video's T snippets without padding, NumPy.
-      config: names the classifier and holds thresholds.
-    """
-    if config.classifier == config_lib.SCORES:
-        return thresholding.above_midpoint(predictions, config)
-    return classifiers.classifier(config).detect(predictions, config)
-
-
-@functools.partial(jax.jit, static_argnames="config")
 def predict_padded(
-    params: Params, features: jax.Array, length: jax.Array, config: config_lib.Config
-) -> cleannet.SnippetPredictions:
+    params: Params,
+    features: jax.Array,
+    length: jax.Array | int,
+    streams: streams_lib.Streams,
+    config: config_lib.Config,
+) -> Predictions:
     """Snippet predictions of one padded video.
 
     Args:
       params: of the classifier.
-      features: [T, 2D].
+      features: [T, D].
       length: number of valid snippets.
+      streams: of the features.
       config: names the classifier.
     """
-    return classifiers.classifier(config).predict(params, features, length)
+    part = config_lib.part(config, _PREDICTION)
+    return _predict_padded(params, features, length, streams, part)
 
 
-@functools.partial(jax.jit, static_argnames="config")
+@functools.partial(jax.jit, static_argnames=("streams", "config"))
+def _predict_padded(params, features, length, streams, config) -> Predictions:
+    return methods.classifier(config).predict(params, features, length, streams)
+
+
+@functools.partial(jax.jit, static_argnames=("config", "most"))
 def _detect_padded(
     generator: Params | None,
     features: jax.Array,
-    predictions: cleannet.SnippetPredictions,
+    predictions: Predictions,
     length: jax.Array,
-    config: config_lib.Config,
+    config: config_lib.Part,
+    most: int,
 ) -> tuple[jax.Array, nms.Kept]:
     """Detections of one padded video by its predictions."""
-    proposals = cleannet.generate_proposals(generator, features, length, config)
-    return detect_by_contrast(predictions, proposals, length, config)
+    proposals = table.of(config).propose(generator, features, length, config)
+    return detection.by_proposals(predictions, proposals, length, config, most=most)
 
 
 def localize_video(
     params: Params,
     features: jax.Array,
     length: int,
+    streams: streams_lib.Streams,
     config: config_lib.Config,
-    predictions: cleannet.SnippetPredictions | None = None,
+    predictions: Predictions | None = None,
 ) -> Detections:
     """The detections of one padded video, in snippets.
 
     Args:
       params: "head" unless there are predictions, and "generator" where the config
         trains one.
-      features: [T, 2D].
+      features: [T, D].
       length: number of valid snippets.
-      config: the variant decides which detector is used.
+      streams: of the features.
+      config: of the method, which decides how.
       predictions: of the valid snippets; None to compute them.
     """
     if predictions is None:
-        padded = predict_padded(params["head"], features, length, config)
+        padded = predict_padded(params["head"], features, length, streams, config)
     else:
         padded = _padded(predictions, len(features))
-    if not (config.action_score or config.edge_scores):
-        return detect_by_threshold(unpadded(padded, length), config)
+    return _start(params, features, length, config, padded)()
+
+
+def _start(
+    params: Params,
+    features: jax.Array,
+    length: int,
+    config: config_lib.Config,
+    padded: Predictions,
+) -> Callable[[], Detections]:
+    """Begins to localize in one video; what is returned waits for the detections."""
+    if table.of(config).propose is None:
+        return lambda: methods.detect_by_threshold(unpadded(padded, length), config)
     generator = params["generator"] if config.train_generator else None
-    categories, kept = jax.device_get(
-        _detect_padded(generator, features, padded, length, config)
-    )
-    used = kept.scores > -np.inf  # [C, K]
-    return Detections(
-        kept.segments[used].astype(np.float64),
-        np.broadcast_to(categories[:, None], used.shape)[used],
-        kept.scores[used].astype(np.float64),
-    )
+    # Whether the head was trained on is of no matter here.
+    part = config_lib.part(dataclasses.replace(config, joint=False), _DETECTION)
+    most = methods.most_categories(config, padded.scp.shape[1])
+    found = _detect_padded(generator, features, padded, length, part, most)
+
+    def wait() -> Detections:
+        categories, kept = jax.device_get(found)
+        used = kept.scores > -np.inf  # [C, K]
+        return Detections(
+            kept.segments[used].astype(np.float64),
+            np.broadcast_to(categories[:, None], used.shape)[used],
+            kept.scores[used].astype(np.float64),
+        )
+
+    return wait
 
 
-def unpadded(
-    predictions: cleannet.SnippetPredictions, length: int
-) -> cleannet.SnippetPredictions:
+def unpadded(predictions: Predictions, length: int) -> Predictions:
     """The predictions of a video's own snippets, NumPy."""
     scp, sap, video, activations = jax.device_get(predictions)
-    return cleannet.SnippetPredictions(
+    return Predictions(
         scp[:length], sap[:length], np.array(video), activations[:length]
     )
 
 
-def _padded(
-    predictions: cleannet.SnippetPredictions, length: int
-) -> cleannet.SnippetPredictions:
+def _padded(predictions: Predictions, length: int) -> Predictions:
     """The predictions with zeros after the video's own snippets."""
     scp, sap, video, activations = predictions
     scp, sap, activations = (pipeline.pad(x, length) for x in (scp, sap, activations))
-    return cleannet.SnippetPredictions(scp, sap, video, activations)
+    return Predictions(scp, sap, video, activations)
 
 
 def localize(
-    params: Params,
+    models: Sequence[Model],
     dataset: features_lib.Dataset,
     ids: Sequence[str],
-    config: config_lib.Config,
     *,
-    saved: snippets_lib.SavedPredictions | None = None,
+    scp: str | os.PathLike | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> average_precision.Instances:
+) -> list[average_precision.Instances]:
     """The detections of several videos, in seconds, by falling score in each video.
 
+    Every video is read once for all models, and classified once for those that share
+    a head. While one video is waited for, the next one is computed.
+
     Args:
-      params: as for `localize_video`.
-      dataset: holds the videos; its categories are those of the head.
+      models: of the dataset's categories.
+      dataset: holds the videos.
       ids: of the videos.
-      config: of the model.
-      saved: snippet predictions to read instead of computing them.
+      scp: folder that gets the snippet predictions of the first model, as
+        `data.snippets` reads them: ID.npy for every video and what goes with it, and
+        scp.json, last.
       progress: called with the number of videos done and of all videos.
+
+    Returns:
+      The detections of each model.
     """
-    videos = []
-    for video_id, example in _examples(dataset, ids, config):
-        found = localize_video(
-            params,
-            example["features"],
-            int(example["length"]),
-            config,
-            saved.read(video_id) if saved else None,
-        )
-        videos.append(_in_seconds(found, dataset.videos[video_id]))
+    found: list[list[Detections]] = [[] for _ in models]
+    if scp is not None:
+        pathlib.Path(scp).mkdir(parents=True, exist_ok=True)
+
+    def finish(video_id: str, waits: list[Callable[[], Detections]]) -> None:
+        video = dataset.videos[video_id]
+        for videos, wait in zip(found, waits, strict=True):
+            videos.append(_in_seconds(wait(), video))
         if progress:
-            progress(len(videos), len(ids))
+            progress(len(found[0]), len(ids))
+
+    pending = None
+    for video_id, example in _examples(dataset, ids, models[0].config):
+        features, length = example["features"], int(example["length"])
+        known: dict[int, Predictions] = {}
+        waits = []
+        for model in models:
+            padded = _predictions(model, video_id, features, length, dataset, known)
+            waits.append(_start(model.params, features, length, model.config, padded))
+            if scp is not None and model is models[0]:
+                snippets_lib.write(scp, video_id, unpadded(padded, length))
+        if pending:
+            finish(*pending)
+        pending = video_id, waits
+    if pending:
+        finish(*pending)
+    if scp is not None:
+        snippets_lib.write_index(scp, dataset, ids)
+    return [_instances(videos, ids, dataset) for videos in found]
+
+
+def _predictions(
+    model: Model,
+    video_id: str,
+    features: np.ndarray,
+    length: int,
+    dataset: features_lib.Dataset,
+    known: dict[int, Predictions],
+) -> Predictions:
+    """Padded predictions of a video; `known` has those of other models by their head."""
+    if model.saved:
+        return _padded(model.saved.read(video_id), len(features))
+    head = model.params["head"]
+    if id(head) not in known:
+        known[id(head)] = predict_padded(
+            head, features, length, dataset.streams, model.config
+        )
+    return known[id(head)]
+
+
+def _instances(
+    videos: list[Detections], ids: Sequence[str], dataset: features_lib.Dataset
+) -> average_precision.Instances:
+    """The detections of all videos as one table."""
     return average_precision.Instances(
         videos=tuple(ids),
         labels=dataset.categories,
@@ -253,7 +297,9 @@ def write_scp(
     folder.mkdir(parents=True, exist_ok=True)
     for done, (video_id, example) in enumerate(_examples(dataset, ids, config), 1):
         length = int(example["length"])
-        padded = predict_padded(params["head"], example["features"], length, config)
+        padded = predict_padded(
+            params["head"], example["features"], length, dataset.streams, config
+        )
         snippets_lib.write(folder, video_id, unpadded(padded, length))
         if progress:
             progress(done, len(ids))

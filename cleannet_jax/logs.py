@@ -5,26 +5,17 @@ import json
 import os
 import pathlib
 import signal
+import sys
+import time
 from collections.abc import Iterator
 from types import FrameType
+from typing import Any, Self
 
 import tensorboardX
 import tqdm
 
 from cleannet_jax import errors
 from cleannet_jax.data import files
-
-
-class Interrupted(Exception):
-    """The run was asked to stop and has saved what it needs to go on.
-
-    Attributes:
-      signal_number: of the signal that asked for it.
-    """
-
-    def __init__(self, signal_number: int, message: str) -> None:
-        super().__init__(message)
-        self.signal_number = signal_number
 
 
 class MetricsLog:
@@ -73,10 +64,14 @@ class MetricsLog:
         self._events.close()
 
 
-def progress_bar(title: str, *, total: int, done: int = 0) -> tqdm.tqdm:
-    """A progress bar with an ETA on standard error; inside of another one it is gone
-    when it ends.
+def progress_bar(title: str, *, total: int, done: int = 0) -> Any:
+    """A progress bar with an ETA on standard error.
+
+    Inside of another one it is gone when it ends. Where standard error is no terminal
+    it is a line for every tenth instead.
     """
+    if not sys.stderr.isatty():
+        return _Lines(title, total, done)
     return tqdm.tqdm(
         total=total,
         initial=done,
@@ -85,6 +80,60 @@ def progress_bar(title: str, *, total: int, done: int = 0) -> tqdm.tqdm:
         mininterval=0.5,
         leave=None,
     )
+
+
+class _Lines:
+    """The part of tqdm's interface that is used here, as plain lines."""
+
+    def __init__(self, title: str, total: int, done: int) -> None:
+        self.n = done
+        self._title, self._total, self._first = title, total, done
+        self._start = time.monotonic()
+        self._tenth = self._passed()
+        self._more = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        pass
+
+    def set_postfix(self, **values: str) -> None:
+        """Takes what is to be shown beside the numbers."""
+        self._more = "".join(f", {name} {value}" for name, value in values.items())
+
+    def set_postfix_str(self, text: str) -> None:
+        """Takes what is to be shown beside the numbers."""
+        self._more = f", {text}"
+
+    def update(self, count: int = 1) -> None:
+        """Adds to what is done; prints a line when a tenth is full.
+
+        What takes less than a second is not worth one.
+        """
+        self.n += count
+        taken = time.monotonic() - self._start
+        if self._passed() == self._tenth or taken < 1:
+            return
+        self._tenth = self._passed()
+        left = (self._total - self.n) * taken / max(self.n - self._first, 1)
+        print(
+            f"{self._title}: {self.n} of {self._total}, {_clock(taken)} taken,"
+            f" {_clock(left)} left{self._more}",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    def _passed(self) -> int:
+        """How many tenths are full."""
+        return 10 * self.n // max(self._total, 1)
+
+
+def _clock(seconds: float) -> str:
+    """A duration as hours, minutes and seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 @contextlib.contextmanager

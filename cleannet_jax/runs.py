@@ -1,4 +1,13 @@
-"""The folder of a run: what it was started with, and that only one program is in it."""
+"""The folder of a run: what it was started with, its model, and who is in it.
+
+| file | what |
+| --- | --- |
+| config.json, environment.json | what was run, and on what |
+| model.json, model.npz | the trained model: all that localizing needs |
+| metrics.jsonl, tensorboard/ | losses by step |
+| checkpoints/STAGE/ | what training goes on from |
+| predictions/METHOD.json, results/METHOD.json, results/table.txt | what came out |
+"""
 
 import contextlib
 import dataclasses
@@ -9,18 +18,25 @@ import json
 import os
 import pathlib
 import platform
-from collections.abc import Iterator
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from cleannet_jax import config as config_lib
 from cleannet_jax import errors
+from cleannet_jax import streams as streams_lib
 from cleannet_jax.data import features as features_lib
 from cleannet_jax.data import files
 
 _PACKAGES = ("cleannet_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
 _DESCRIPTION = "config.json"
+_MODEL = "model.json"
+_PARAMS = "model.npz"
+MODEL_VERSION = 1
 
 
 class Description(NamedTuple):
@@ -30,7 +46,7 @@ class Description(NamedTuple):
       config: of the run.
       data: the feature folder, or what stands in its place.
       categories: names of the N categories.
-      stream_widths: feature widths of the RGB and the flow stream.
+      streams: of the features.
       generated: whether the features are made up rather than recorded.
       digest: of ids, lengths and labels of the training videos, in order.
     """
@@ -38,9 +54,29 @@ class Description(NamedTuple):
     config: config_lib.Config
     data: str
     categories: tuple[str, ...]
-    stream_widths: tuple[int, int]
+    streams: streams_lib.Streams
     generated: bool
     digest: str
+
+
+class Timebase(NamedTuple):
+    """Seconds = (snippet * stride + offset) / fps, counted in frames."""
+
+    fps: float | None
+    stride: float
+    offset: float
+
+
+class Model(NamedTuple):
+    """What `model.json` says of the trained parameters beside it, in `model.npz`.
+
+    Attributes:
+      description: of the run that trained them.
+      timebase: of the data set's videos; its `fps` is None where they differ in it.
+    """
+
+    description: Description
+    timebase: Timebase
 
 
 def describe(
@@ -53,7 +89,7 @@ def describe(
         config,
         data,
         dataset.categories,
-        dataset.stream_widths,
+        dataset.streams,
         dataset.generated,
         hashlib.sha256(json.dumps(facts).encode()).hexdigest(),
     )
@@ -111,21 +147,119 @@ def read_description(folder: str | os.PathLike) -> Description:
         raise errors.InputError(
             f"{folder}: no {_DESCRIPTION} in it, expected the folder of a run"
         )
+    return _parse(files.read_json(path), path)
+
+
+def write_model(
+    folder: str | os.PathLike,
+    description: Description,
+    dataset: features_lib.Dataset,
+    params: Any,
+) -> None:
+    """Writes what is needed to use a trained model, wherever its folder is moved.
+
+    Args:
+      folder: of the run.
+      description: of the run.
+      dataset: that it was trained on.
+      params: a tree of dicts of arrays; {} where SCPs are read from files.
+    """
+    timebases = [video.timebase for video in dataset.videos.values()]
+    rates, first = {timebase.fps for timebase in timebases}, timebases[0]
+    content = _as_json(description) | {
+        "version": MODEL_VERSION,
+        "timebase": {
+            "fps": first.fps if len(rates) == 1 else None,
+            "stride": first.stride,
+            "offset": first.offset,
+        },
+    }
+    flat = {"/".join(path): leaf for path, leaf in _leaves(params)}
+    with files.open_atomic(pathlib.Path(folder) / _PARAMS, "wb") as file:
+        np.savez(file, **flat)
+    files.write_json(pathlib.Path(folder) / _MODEL, content)
+
+
+def read_model(folder: str | os.PathLike) -> Model | None:
+    """Reads what a run's model is; None where the run has not written it.
+
+    Raises:
+      InputError: it is of another version, or was changed.
+    """
+    path = pathlib.Path(folder) / _MODEL
+    if not path.exists():
+        return None
     content = files.read_json(path)
+    version = content.get("version") if isinstance(content, dict) else None
+    if version != MODEL_VERSION:
+        raise errors.InputError(
+            f"{path}: found version {version!r}, expected {MODEL_VERSION}"
+        )
+    try:
+        timebase = Timebase(**content["timebase"])
+    except (KeyError, TypeError) as error:
+        raise errors.InputError(f"{path}: timebase: {error}") from None
+    return Model(_parse(content, path), timebase)
+
+
+def read_params(folder: str | os.PathLike) -> Any:
+    """Reads the trained parameters of a run, a tree of dicts of arrays.
+
+    Raises:
+      InputError: the file is absent or damaged.
+    """
+    path = pathlib.Path(folder) / _PARAMS
+    tree: dict[str, Any] = {}
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            for name in content.files:
+                *parents, last = name.split("/")
+                node = tree
+                for parent in parents:
+                    node = node.setdefault(parent, {})
+                node[last] = content[name]
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise errors.InputError(
+            f"{path}: not the parameters of a run: {error}"
+        ) from None
+    return tree
+
+
+def _leaves(
+    tree: Any, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], np.ndarray]]:
+    """The arrays of a tree of dicts with their paths."""
+    if isinstance(tree, Mapping):
+        for name, value in tree.items():
+            yield from _leaves(value, (*path, name))
+    else:
+        yield path, np.asarray(tree)
+
+
+def _parse(content: Any, path: pathlib.Path) -> Description:
+    """A description from what its JSON file holds.
+
+    Fields of the config that this version does not have are left out, and those that
+    it lacks have their default.
+    """
+    known = {field.name for field in dataclasses.fields(config_lib.Config)}
     try:
         values = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in content["config"].items()
+            if name in known
         }
+        widths = tuple(content["stream_widths"])
+        names = content.get("stream_names", ("rgb", "flow"))
         return Description(
             config_lib.Config(**values),
             content["data"],
             tuple(content["categories"]),
-            tuple(content["stream_widths"]),
+            streams_lib.Streams(tuple(names), widths),
             content["generated"],
             content["digest"],
         )
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise errors.InputError(
             f"{path}: not the description of a run of this version: {error}"
         ) from None
@@ -144,7 +278,12 @@ def environment() -> dict[str, Any]:
 def _as_json(description: Description) -> dict[str, Any]:
     """A description as JSON holds it."""
     content = description._asdict()
-    return content | {"config": dataclasses.asdict(description.config)}
+    streams = content.pop("streams")
+    return content | {
+        "config": dataclasses.asdict(description.config),
+        "stream_names": list(streams.names),
+        "stream_widths": list(streams.widths),
+    }
 
 
 def _check_same(path: pathlib.Path, found: Description, wanted: Description) -> None:

@@ -4,6 +4,9 @@ A run trains in two stages (R8). Stage "head" trains the classifier; of Untrimme
 that is a head on each stream, and Eqs. 4 and 5 fuse them. Stage "cleannet" trains the
 generator under the evaluator, and with C5 the fused head with it. Times are in
 snippets.
+
+What is compiled depends on the fields in `_TRACED` and on shapes, so that runs that
+differ in anything else, such as the seed, share their programs.
 """
 
 import functools
@@ -16,18 +19,70 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cleannet_jax import checkpoint, errors, logs
+from cleannet_jax import checkpoint, errors, logs, methods
 from cleannet_jax import config as config_lib
+from cleannet_jax import streams as streams_lib
 from cleannet_jax.data import features as features_lib
 from cleannet_jax.data import pipeline, recovered_heads
 from cleannet_jax.data import snippets as snippets_lib
-from cleannet_jax.models import classifiers, cleannet, head, untrimmednet
-from cleannet_jax.ops import losses, pooling, segments
+from cleannet_jax.localizers import proposals as proposals_lib
+from cleannet_jax.localizers import scoring, table
+from cleannet_jax.models import head, untrimmednet
+from cleannet_jax.ops import contrast, losses, pooling, segments
 
 Params = Any
 Batch = dict[str, jax.Array]
 Metrics = dict[str, jax.Array]
 Loss = Callable[[Params, Batch, jax.Array], tuple[jax.Array, Metrics]]
+
+
+# What each stage's step reads of a config.
+_TRACED = {
+    "head": (
+        "classifier",
+        "head_learning_rate",
+        "head_momentum",
+        "hide_and_seek_learning_rate",
+        "stpn_learning_rate",
+        "w_talc_learning_rate",
+    ),
+    "cleannet": (
+        "classifier",
+        "train_generator",
+        "action_score",
+        "edge_scores",
+        "outer_inner",
+        "smooth",
+        "smoothing_width",
+        "tsn_sampling",
+        "joint",
+        "anchor_sizes",
+        "generator_width",
+        "num_samples",
+        "learning_rate",
+        "momentum",
+        "decay_steps",
+        "decay_rate",
+        "margin",
+        "positive_score",
+        "min_scp",
+        "min_attention",
+    ),
+}
+
+
+class Keys(NamedTuple):
+    """The random keys of a run, one for each use of randomness."""
+
+    classifier: jax.Array  # initial parameters of the classifier
+    generator: jax.Array  # initial parameters of the generator
+    head: jax.Array  # steps of stage 1
+    cleannet: jax.Array  # steps of stage 2
+
+
+def create_keys(seed: int) -> Keys:
+    """The random keys of a run with this seed."""
+    return Keys(*jax.random.split(jax.random.key(seed), len(Keys._fields)))
 
 
 class TrainState(NamedTuple):
@@ -43,8 +98,8 @@ class Stage(NamedTuple):
     """One of the two stages of a run; hashable, so that it can be static under jit."""
 
     name: str
-    config: config_lib.Config
-    stream_widths: tuple[int, int]
+    config: config_lib.Settings
+    streams: streams_lib.Streams
 
     @property
     def steps(self) -> int:
@@ -60,10 +115,15 @@ class Stage(NamedTuple):
     def _head_steps(self) -> int:
         """Batches of stage 1."""
         config = self.config
-        if config.classifier == config_lib.SCORES:
+        if config.classifier == methods.SCORES:
             return 0
-        adam = classifiers.classifier(config).uses_adam
+        adam = methods.classifier(config).uses_adam
         return config.adam_steps if adam else config.head_steps
+
+    @property
+    def traced(self) -> "Stage":
+        """The stage with that part of its config that a step reads."""
+        return self._replace(config=config_lib.part(self.config, _TRACED[self.name]))
 
 
 def optimizer(stage: Stage) -> optax.GradientTransformation:
@@ -73,7 +133,7 @@ def optimizer(stage: Stage) -> optax.GradientTransformation:
     """
     config = stage.config
     if stage.name == "head":
-        if classifiers.classifier(config).uses_adam:
+        if methods.classifier(config).uses_adam:
             return optax.adam(getattr(config, f"{config.classifier}_learning_rate"))
         return optax.sgd(config.head_learning_rate, momentum=config.head_momentum)
     rate = optax.exponential_decay(
@@ -82,22 +142,34 @@ def optimizer(stage: Stage) -> optax.GradientTransformation:
     return optax.sgd(rate, momentum=config.momentum)
 
 
+def create_classifier_params(
+    key: jax.Array,
+    streams: streams_lib.Streams,
+    num_categories: int,
+    config: config_lib.Config,
+) -> Params:
+    """Parameters of an untrained classifier, those of stage 1."""
+    create = methods.classifier(config).create_params
+    return jax.jit(create, static_argnums=(1, 2))(key, streams, num_categories)
+
+
 def create_generator_params(
     key: jax.Array, width: int, config: config_lib.Config
 ) -> Params:
     """Parameters of an untrained generator for features of `width` columns."""
     shortest = jnp.zeros((1, width)), jnp.ones((1,), bool)
-    return cleannet.generator(config).init(key, *shortest)["params"]
+    return jax.jit(proposals_lib.generator(config).init)(key, *shortest)["params"]
 
 
 def create_train_state(stage: Stage, params: Params) -> TrainState:
     """The state before the first step of a stage."""
+    key = getattr(create_keys(stage.config.seed), stage.name)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         # Copied, because the step donates its state and the caller keeps `params`.
         params=jax.tree.map(jnp.array, params),
         opt_state=optimizer(stage).init(params),
-        key=jax.random.key_data(jax.random.key(stage.config.seed + stage.first_step)),
+        key=jax.random.key_data(key),
     )
 
 
@@ -110,18 +182,20 @@ def cleannet_loss(
     A batch may bring both with it, as they do not change without C5.
     """
     config, length = stage.config, batch["length"]
-    scp, sap = _teacher(config, params, batch)
-    proposals = cleannet.generate_proposals(
+    localizer = table.of(config)
+    scp, sap = _teacher(stage, params, batch)
+    proposals = localizer.propose(
         params["generator"], batch["features"], length, config, key=key
     )
     # Only the video's own categories; unused places of the list read category 0.
     labelled = batch["label_indices"] >= 0
     scp = scp[:, jnp.maximum(batch["label_indices"], 0)]  # [T, L]
-    scp = cleannet.conditioned(scp, length, config)
+    scp = scoring.conditioned(scp, length, config)
     flat = proposals.reshape(-1, 2)
-    scores = cleannet.evaluate(scp, flat, length, config)  # [L, P]
+    evaluated = contrast.evaluate_proposals(scp, flat, length=length)
+    scores = localizer.score(evaluated)  # [L, P]
     kept = jax.vmap(
-        lambda psi: cleannet.anchors_of_interest(psi, sap, length, config),
+        lambda psi: scoring.anchors_of_interest(psi, sap, length, config),
         in_axes=1,
     )(scp)
     kept = jnp.repeat(kept & labelled[:, None], proposals.shape[1], axis=1)
@@ -129,14 +203,14 @@ def cleannet_loss(
     margin = losses.margin_loss(scores, margin=config.margin)
     regression = losses.masked_mean(margin, positive)
     metrics = {"regression": regression, "positives": jnp.sum(positive)}
-    if not config.joint:
+    if not localizer.fine_tunes:
         return regression, metrics
     mask = pooling.valid_snippets(len(batch["features"]), length)
     covered = mask & segments.covered_snippets(
         jax.lax.stop_gradient(flat), jnp.any(positive, axis=0), num_snippets=len(mask)
     )
     relevant = jnp.where(jnp.any(covered), covered, mask)  # R14
-    network = head.ClassificationHead(len(batch["labels"]))
+    network = head.ClassificationHead(len(batch["labels"]), len(stage.streams))
     logits = network.apply({"params": params["head"]}, batch["features"])
     metrics["classification"] = untrimmednet.classification_loss(
         logits, batch["labels"], relevant
@@ -144,35 +218,38 @@ def cleannet_loss(
     return regression + metrics["classification"], metrics
 
 
-def _teacher(
-    config: config_lib.Config, params: Params, batch: Batch
-) -> tuple[jax.Array, jax.Array]:
+def _teacher(stage: Stage, params: Params, batch: Batch) -> tuple[jax.Array, jax.Array]:
     """SCP [T, N] and SAP [T] that the evaluator judges proposals by."""
     if "scp" in batch:
         return batch["scp"], batch["sap"]
-    predict = classifiers.classifier(config).predict
-    found = predict(params["head"], batch["features"], batch["length"])
+    predict = methods.classifier(stage.config).predict
+    found = predict(params["head"], batch["features"], batch["length"], stage.streams)
     return jax.lax.stop_gradient((found.scp, found.sap))
 
 
-@functools.partial(jax.jit, static_argnames="stage", donate_argnames="state")
 def train_step(
     state: TrainState, batch: Batch, stage: Stage
 ) -> tuple[TrainState, Metrics]:
-    """Takes one step of SGD on one padded video.
+    """Takes one step of the stage's optimiser on one batch, compiled.
 
     Args:
       state: donated.
-      batch: an example of `pipeline.training_pipeline`.
+      batch: an example of `pipeline.training_pipeline`, one padded video; or of
+        `pipeline.paired_pipeline` where the classifier takes pairs.
       stage: which loss, optimiser and hyperparameters.
 
     Returns:
       The next state, and the scalar metrics of this step: "loss" and its parts.
     """
+    return _train_step(state, batch, stage.traced)
+
+
+@functools.partial(jax.jit, static_argnames="stage", donate_argnames="state")
+def _train_step(state, batch, stage) -> tuple[TrainState, Metrics]:
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
     if stage.name == "head":
-        head_loss = classifiers.classifier(stage.config).loss
-        loss_of = functools.partial(head_loss, batch=batch, key=key)
+        loss = methods.classifier(stage.config).loss
+        loss_of = functools.partial(loss, batch=batch, key=key, streams=stage.streams)
     else:
         loss_of = functools.partial(cleannet_loss, stage, batch=batch, key=key)
     (loss, metrics), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.params)
@@ -247,7 +324,7 @@ def train_stage(
     log.close()
     manager.close()
     if stopping:
-        raise logs.Interrupted(
+        raise errors.Interrupted(
             stop[0],
             f"stopped after step {step} of {stage.steps} of stage {stage.name}; the "
             "same command goes on from there",
@@ -266,8 +343,15 @@ def _batches(
     buckets = pipeline.buckets_for(
         [video.length for video in videos], count=config.num_buckets
     )
-    if stage.name == "head" and classifiers.classifier(config).takes_pairs:
-        return pipeline.paired_pipeline(dataset, seed=config.seed, buckets=buckets)
+    if stage.name == "head" and methods.classifier(config).takes_pairs:
+        return pipeline.paired_pipeline(
+            dataset,
+            seed=config.seed,
+            buckets=buckets,
+            num_videos=config.w_talc_videos,
+            num_pairs=config.w_talc_pairs,
+            max_snippets=config.w_talc_snippets,
+        )
     return pipeline.training_pipeline(
         dataset,
         seed=config.seed,
@@ -316,16 +400,17 @@ def train_classifier(
     Returns:
       What the classifier's `predict` takes.
     """
-    keys = jax.random.split(jax.random.key(config.seed))
-    widths, classifier = dataset.stream_widths, classifiers.classifier(config)
+    streams, classifier = dataset.streams, methods.classifier(config)
     if config.heads:
         params = recovered_heads.read(
-            config.heads, categories=dataset.categories, stream_widths=widths
+            config.heads, categories=dataset.categories, streams=streams
         )
     else:
-        params = classifier.create_params(keys[0], widths, len(dataset.categories))
-    stage = Stage("head", config, widths)
-    return classifier.finish(train_stage(stage, params, dataset, run))
+        key = create_keys(config.seed).classifier
+        number = len(dataset.categories)
+        params = create_classifier_params(key, streams, number, config)
+    trained = train_stage(Stage("head", config, streams), params, dataset, run)
+    return classifier.finish(trained, streams)
 
 
 def train_generator(
@@ -349,8 +434,9 @@ def train_generator(
     """
     if not config.train_generator:
         return classified
-    keys = jax.random.split(jax.random.key(config.seed))
-    widths = dataset.stream_widths
-    generator = create_generator_params(keys[1], sum(widths), config)
+    streams = dataset.streams
+    key = create_keys(config.seed).generator
+    generator = create_generator_params(key, streams.width, config)
     params = classified | {"generator": generator}
-    return train_stage(Stage("cleannet", config, widths), params, dataset, run, saved)
+    stage = Stage("cleannet", config, streams)
+    return train_stage(stage, params, dataset, run, saved)

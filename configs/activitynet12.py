@@ -1,7 +1,7 @@
 """CleanNet on ActivityNet v1.2, with the paper's hyperparameters (Section 4.1).
 
-    python bin/train.py --dataset activitynet12
-    python bin/train.py --dataset activitynet12 --data FOLDER
+    cleannet train --dataset activitynet12
+    cleannet train --dataset activitynet12 --data FOLDER
 
 The paper's full model reaches 37.1 mAP at tIoU 0.5 and 21.6 on average.
 Stage 1 is ours: the paper starts from published weights of UntrimmedNet (R8).

@@ -1,6 +1,6 @@
 """SFINGE 3D hand gestures: 13 gestures, pose features first, then motion features.
 
-    python bin/train.py --dataset sfinge3d --data FOLDER
+    cleannet train --dataset sfinge3d --data FOLDER
 
 Learning rates and lengths of stage 1 minimise the loss of the video-level prediction on
 held-out training videos (4 folds, `benchmarks/held_out.py`). In stage 2 the paper's
@@ -19,7 +19,9 @@ def get_config() -> config.Config:
     """The config of the full model."""
     return config.Config(
         dataset="sfinge3d",
-        manifest=str(pathlib.Path(__file__).with_name("sfinge3d_manifest.json")),
+        manifest=str(
+            pathlib.Path(__file__).resolve().with_name("sfinge3d_manifest.json")
+        ),
         anchor_sizes=(4, 8, 16, 24, 32, 48),
         head_learning_rate=0.003,
         adam_steps=1000,

@@ -1,7 +1,7 @@
 """CleanNet on THUMOS14, with the paper's hyperparameters (Section 4.1).
 
-    python bin/train.py --dataset thumos14
-    python bin/train.py --dataset thumos14 --data FOLDER
+    cleannet train --dataset thumos14
+    cleannet train --dataset thumos14 --data FOLDER
 
 The paper's full model reaches 37.0 / 30.9 / 23.9 / 13.9 / 7.1 mAP at tIoU 0.3 to 0.7.
 Stage 1 is ours: the paper starts from published weights of UntrimmedNet (R8).

@@ -4,18 +4,14 @@ import dataclasses
 import functools
 import json
 import os
-import pathlib
 import signal
-import subprocess
-import sys
 
 import numpy as np
+import programs
 import pytest
 
-from cleannet_jax import ablate, config, errors, experiment, logs, runs, train
+from cleannet_jax import ablate, errors, experiment, methods, runs, train
 from cleannet_jax.report import ablation
-
-ROOT = pathlib.Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -36,23 +32,22 @@ def run(tiny, data, folder, methods, seeds=(0, 1)):
 
 
 def test_every_method_ends_in_the_tables(tiny, feature_folder, tmp_path):
-    methods = ablate.parse_methods(
+    names = methods.named(
         "untrimmednet_hard,hide_and_seek,stpn,w_talc,autoloc,full,stpn+t,w_talc+plain"
     )
-    found = run(tiny, feature_folder, tmp_path / "out", methods, seeds=(1,))
-    assert tuple(result.method for result in found.results) == methods
+    found = run(tiny, feature_folder, tmp_path / "out", names, seeds=(1,))
+    assert tuple(result.method for result in found.results) == names
     assert all(result.seeds == (1,) for result in found.results)
     text = (tmp_path / "out" / "table.txt").read_text()
     assert text == ablation.as_text(found) and "GENERATED" not in text
-    for method in methods:
+    for method in names:
         assert method in text
     # A cell is a run: its model localizes in new videos.
     for method in ("stpn+t", "w_talc+plain", "hide_and_seek"):
         cell = tmp_path / "out" / "cells" / f"{method}-seed1"
         out = tmp_path / "found.json"
-        command = [sys.executable, str(ROOT / "bin" / "localize.py"), str(cell)]
-        command += ["--data", str(feature_folder), "--out", str(out)]
-        subprocess.run(command, check=True, capture_output=True)
+        done = programs.run("localize", cell, "--data", feature_folder, "--out", out)
+        assert done.returncode == 0, done.stderr
         before = json.loads((cell / "predictions" / f"{method}.json").read_text())
         after = json.loads(out.read_text())
         for video, rows in before["results"].items():
@@ -77,22 +72,19 @@ def test_a_finished_cell_is_never_run_again(
     again = run(tiny, feature_folder, folder, ("plain", "t"), seeds=(0,))
     assert trained == []
     assert ablation.as_json(again) == ablation.as_json(first)
-    # More seeds and methods: stage 1 once a seed, from its checkpoint where it is.
+    # More seeds and methods: stage 1 once a seed.
     run(tiny, feature_folder, folder, ("plain", "t", "simple"), seeds=(0, 1))
     assert trained == [
-        ("head", 0),
         ("cleannet", 0),
         ("head", 1),
-        ("head", 1),
         ("cleannet", 1),
-        ("head", 1),
         ("cleannet", 1),
     ]
 
 
 def test_an_interrupted_ablation_goes_on(tiny, feature_folder, tmp_path, monkeypatch):
-    methods = ("plain", "t", "full")
-    whole = run(tiny, feature_folder, tmp_path / "whole", methods)
+    names = ("plain", "t", "full")
+    whole = run(tiny, feature_folder, tmp_path / "whole", names)
     original, calls = train.train_step, []
 
     def interrupted(*arguments):
@@ -102,9 +94,9 @@ def test_an_interrupted_ablation_goes_on(tiny, feature_folder, tmp_path, monkeyp
         return original(*arguments)
 
     monkeypatch.setattr(train, "train_step", interrupted)
-    with pytest.raises(logs.Interrupted, match="the same command goes on from there"):
-        run(tiny, feature_folder, tmp_path / "stopped", methods)
-    again = run(tiny, feature_folder, tmp_path / "stopped", methods)
+    with pytest.raises(errors.Interrupted, match="the same command goes on from there"):
+        run(tiny, feature_folder, tmp_path / "stopped", names)
+    again = run(tiny, feature_folder, tmp_path / "stopped", names)
     assert ablation.as_json(again) == ablation.as_json(whole)
     # No step twice: 6 of the head and 5 of each of two generators, for two seeds.
     assert len(calls) == 2 * (6 + 5 + 5)
@@ -113,7 +105,7 @@ def test_an_interrupted_ablation_goes_on(tiny, feature_folder, tmp_path, monkeyp
 def test_a_cell_equals_the_run_of_bin_train(tiny, feature_folder, tmp_path):
     found = run(tiny, feature_folder, tmp_path / "out", ("full", "t"), seeds=(0,))
     for result in found.results:
-        own = config.variant(tiny, result.method)
+        own = methods.apply(tiny, result.method)
         folder = tmp_path / result.method
         experiment.train_and_evaluate(own, result.method, str(feature_folder), folder)
         report = json.loads((folder / "results" / f"{result.method}.json").read_text())
@@ -142,16 +134,15 @@ def test_a_method_changes_what_it_names_and_no_other_method(tiny):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--methods", "plain,magic"], "variant: found 'magic', expected one of"),
+        (["--methods", "plain,magic"], "method: found 'magic', expected one of"),
         (["--methods", "w_talc+full"], "joint: found true with the classifier"),
         (["--methods", "scores+plain"], "scores: found ''"),
         (["--data", "absent"], "absent: no such folder"),
     ],
 )
 def test_mistakes_end_with_one_line_and_2(tmp_path, arguments, message):
-    command = [sys.executable, str(ROOT / "bin" / "ablate.py"), "--dataset", "thumos14"]
-    command += [*arguments, "--out", str(tmp_path / "out")]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    out = ["--out", tmp_path / "out"]
+    done = programs.run("ablate", "--dataset", "thumos14", *arguments, *out)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ") and message in done.stderr
     assert done.stderr.count("\n") == 1

@@ -19,8 +19,18 @@ MODULES = sorted(
 )
 # Floors: a module imports from its own floor or from below.
 FLOORS = {"ops": 1, "metrics": 1, "errors": 1, "streams": 1, "models": 2, "config": 2}
-FLOORS |= {"data": 3, "sample": 3, "checkpoint": 3, "logs": 3, "runs": 3}
-FLOORS |= {"localizers": 3, "methods": 3, "report": 5, "programs": 6}
+FLOORS |= {
+    "localizers": 3,
+    "methods": 3,
+    "data": 3,
+    "sample": 3,
+    "checkpoint": 3,
+    "logs": 3,
+    "runs": 3,
+    "report": 5,
+    "programs": 6,
+    "__main__": 6,
+}
 
 
 def floor(module):

@@ -8,15 +8,17 @@ import numpy as np
 import pytest
 
 from cleannet_jax import config as config_lib
-from cleannet_jax import errors
-from cleannet_jax.models import classifiers, hide_and_seek, stpn, untrimmednet, w_talc
+from cleannet_jax import errors, methods
+from cleannet_jax import streams as streams_lib
+from cleannet_jax.models import hide_and_seek, stpn, untrimmednet, w_talc
 from cleannet_jax.ops import pooling
 
 WIDTHS, NUM = (6, 4), 3
+STREAMS = streams_lib.Streams(("rgb", "flow"), WIDTHS)
 
 
 def config_of(name):
-    return config_lib.variant(config_lib.Config(), name)
+    return methods.apply(config_lib.Config(), name)
 
 
 def perturbed(params, seed=0):
@@ -49,21 +51,21 @@ def batch_for(classifier, padded=24):
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *more)
 
 
-@pytest.mark.parametrize("name", config_lib.CLASSIFIERS)
+@pytest.mark.parametrize("name", methods.CLASSIFIERS)
 def test_padding_and_its_content_change_nothing(name):
-    classifier = classifiers.classifier(config_of(name))
-    params = perturbed(classifier.create_params(jax.random.key(0), WIDTHS, NUM))
+    classifier = methods.classifier(config_of(name))
+    params = perturbed(classifier.create_params(jax.random.key(0), STREAMS, NUM))
     key = jax.random.key(1)
     # Dropout draws a number for every snippet, padding included.
     if name != "w_talc":
         losses = [
-            classifier.loss(params, batch_for(classifier, padded), key)[0]
+            classifier.loss(params, batch_for(classifier, padded), key, STREAMS)[0]
             for padded in (24, 40)
         ]
         np.testing.assert_allclose(*losses, rtol=1e-5)
-    finished = classifier.finish(params)
+    finished = classifier.finish(params, STREAMS)
     short, long = (
-        classifier.predict(finished, example(20, padded)["features"], 20)
+        classifier.predict(finished, example(20, padded)["features"], 20, STREAMS)
         for padded in (20, 40)
     )
     np.testing.assert_allclose(short.video, long.video, rtol=1e-5)
@@ -75,13 +77,15 @@ def test_padding_and_its_content_change_nothing(name):
     assert short.scp.min() >= 0 and short.scp.max() <= 1
 
 
-@pytest.mark.parametrize("name", config_lib.CLASSIFIERS)
+@pytest.mark.parametrize("name", methods.CLASSIFIERS)
 def test_gradients_are_finite_from_the_start(name):
-    classifier = classifiers.classifier(config_of(name))
-    params = classifier.create_params(jax.random.key(0), WIDTHS, NUM)
+    classifier = methods.classifier(config_of(name))
+    params = classifier.create_params(jax.random.key(0), STREAMS, NUM)
     with jax.debug_nans(True):
         gradient = jax.grad(
-            lambda p: classifier.loss(p, batch_for(classifier), jax.random.key(0))[0]
+            lambda p: classifier.loss(
+                p, batch_for(classifier), jax.random.key(0), STREAMS
+            )[0]
         )(params)
     assert any(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(gradient))
 
@@ -126,12 +130,15 @@ def test_hard_selection_by_hand():
         },
     }
     batch = {"features": features, "length": 8, "labels": jnp.array([0.0, 1, 1])}
-    _, terms = untrimmednet.hard_loss(params, batch)
+    both = streams_lib.Streams(("rgb", "flow"), (3, 2))
+    _, terms = untrimmednet.hard_loss(params, batch, None, both)
     total = np.log(np.exp(2) + np.exp(1) + 1)
     np.testing.assert_allclose(terms["rgb"], total - 0.5, rtol=1e-6)
     np.testing.assert_allclose(terms["flow"], np.log(3), rtol=1e-6)
     # Of both streams: logits of the fused head are halves.
-    found = untrimmednet.predict_hard(untrimmednet.fuse(params), features, 8)
+    found = untrimmednet.predict_hard(
+        untrimmednet.fuse(params, both), features, 8, both
+    )
     expected = np.exp([1, 0.5, 0]) / np.exp([1, 0.5, 0]).sum()
     np.testing.assert_allclose(found.video, expected, rtol=1e-6)
     np.testing.assert_allclose(found.sap, np.full(8, 1 / 8), rtol=1e-6)
@@ -160,11 +167,11 @@ def test_something_is_always_seen(length):
 
 
 def test_a_hidden_peak_does_not_count():
-    params = perturbed(hide_and_seek.create_params(jax.random.key(0), WIDTHS, NUM))
+    params = perturbed(hide_and_seek.create_params(jax.random.key(0), STREAMS, NUM))
     batch = example(20)
     key = jax.random.key(3)
     seen = np.asarray(hide_and_seek.seen_snippets(key, 20, 20))
-    loss, _ = hide_and_seek.loss(params, batch, key)
+    loss, _ = hide_and_seek.loss(params, batch, key, STREAMS)
     layers = jax.tree.map(lambda x: np.asarray(x, np.float64), params)
     hidden = np.asarray(batch["features"], np.float64)[seen]
     for name in ("first", "second"):
@@ -199,18 +206,20 @@ def numpy_stpn(params, features, labels):
 
 
 def test_stpn_loss_against_float64():
-    params = perturbed(stpn.create_params(jax.random.key(0), WIDTHS, NUM))
+    params = perturbed(stpn.create_params(jax.random.key(0), STREAMS, NUM))
     batch = example(20, 28, labels=(1, 0, 1))
     expected = numpy_stpn(params, batch["features"][:20], np.array([1.0, 0, 1]))
-    np.testing.assert_allclose(stpn.loss(params, batch)[0], expected, rtol=1e-5)
+    np.testing.assert_allclose(
+        stpn.loss(params, batch, None, STREAMS)[0], expected, rtol=1e-5
+    )
 
 
 def test_stpn_weighs_its_map_by_attention():
     # Attention ½ everywhere and no activation: λ σ(0) = ¼.
     params = jax.tree.map(
-        jnp.zeros_like, stpn.create_params(jax.random.key(0), WIDTHS, NUM)
+        jnp.zeros_like, stpn.create_params(jax.random.key(0), STREAMS, NUM)
     )
-    found = stpn.predict(params, jnp.ones((5, 10)), 4)
+    found = stpn.predict(params, jnp.ones((5, 10)), 4, STREAMS)
     np.testing.assert_allclose(found.scp, np.full((5, 3), 0.25))
     np.testing.assert_allclose(found.sap, [0.25] * 4 + [0])
     np.testing.assert_allclose(found.video, [0.5] * 3)
@@ -302,7 +311,7 @@ def test_w_talc_losses_against_torch():
 
 def test_stpn_loss_against_torch():
     torch = pytest.importorskip("torch")
-    params = perturbed(stpn.create_params(jax.random.key(0), WIDTHS, NUM), seed=4)
+    params = perturbed(stpn.create_params(jax.random.key(0), STREAMS, NUM), seed=4)
     batch = example(20, labels=(0, 1, 1))
     total = torch.zeros(())
     columns = torch.tensor(np.asarray(batch["features"])).split(WIDTHS, dim=1)
@@ -321,15 +330,21 @@ def test_stpn_loss_against_torch():
             logits, torch.tensor([0.0, 1, 1])
         )
         total = total + stpn.SPARSITY * weights.mean()
-    np.testing.assert_allclose(stpn.loss(params, batch)[0], total, rtol=1e-5)
+    np.testing.assert_allclose(
+        stpn.loss(params, batch, None, STREAMS)[0], total, rtol=1e-5
+    )
 
 
 def test_dropout_is_for_training_only():
-    params = perturbed(w_talc.create_params(jax.random.key(0), WIDTHS, NUM))
-    batch = batch_for(classifiers.classifier(config_of("w_talc")))
-    first, second = (w_talc.loss(params, batch, jax.random.key(k))[0] for k in (0, 1))
+    params = perturbed(w_talc.create_params(jax.random.key(0), STREAMS, NUM))
+    batch = batch_for(methods.classifier(config_of("w_talc")))
+    first, second = (
+        w_talc.loss(params, batch, jax.random.key(k), STREAMS)[0] for k in (0, 1)
+    )
     assert first != second
-    one, other = (w_talc.predict(params, batch["features"][0], 20) for _ in range(2))
+    one, other = (
+        w_talc.predict(params, batch["features"][0], 20, STREAMS) for _ in range(2)
+    )
     np.testing.assert_array_equal(one.scp, other.scp)
 
 
@@ -337,10 +352,10 @@ def test_dropout_is_for_training_only():
 
 
 def test_every_method_has_a_classifier_and_a_localizer():
-    assert config_lib.parts("full") == ("untrimmednet", "full")
-    assert config_lib.parts("w_talc") == ("w_talc", "threshold")
-    assert config_lib.parts("w_talc+plain") == ("w_talc", "plain")
-    assert config_lib.parts("scores") == ("scores", "threshold")
+    assert methods.parts("full") == ("untrimmednet", "full")
+    assert methods.parts("w_talc") == ("w_talc", "threshold")
+    assert methods.parts("w_talc+plain") == ("w_talc", "plain")
+    assert methods.parts("scores") == ("scores", "threshold")
     simple, autoloc = config_of("simple"), config_of("autoloc")
     differing = {
         field.name
@@ -351,9 +366,9 @@ def test_every_method_has_a_classifier_and_a_localizer():
 
 
 def test_any_way_to_localize_by_proposals_can_be_smoothed():
-    assert config_lib.parts("w_talc+t_smoothed") == ("w_talc", "t_smoothed")
+    assert methods.parts("w_talc+t_smoothed") == ("w_talc", "t_smoothed")
     smooth, paper = config_of("plain_smoothed"), config_of("plain")
     assert smooth.smooth and dataclasses.replace(smooth, smooth=False) == paper
     for name in ("threshold_smoothed", "untrimmednet_smoothed", "full_smooth"):
-        with pytest.raises(errors.InputError, match="variant: found"):
+        with pytest.raises(errors.InputError, match="method: found"):
             config_of(name)

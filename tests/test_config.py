@@ -4,15 +4,15 @@ import runpy
 
 import pytest
 
-from cleannet_jax import config, errors
+from cleannet_jax import config, errors, methods
 
-CONFIGS = sorted((pathlib.Path(__file__).parents[1] / "configs").glob("*.py"))
+CONFIGS = sorted((pathlib.Path(__file__).parents[1] / "configs").glob("[a-z]*.py"))
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_every_config_file_makes_sense(path):
     made = runpy.run_path(str(path))["get_config"]()
-    config.check(made)
+    methods.check(made)
     assert made.dataset == path.stem
     if made.manifest:
         assert pathlib.Path(made.manifest).exists()
@@ -44,7 +44,7 @@ def test_variants_are_table_2():
         "full": "11111",
     }
     for name, marks in table.items():
-        made = config.variant(config.Config(), name)
+        made = methods.apply(config.Config(), name)
         fields = (
             made.train_generator,
             made.action_score,
@@ -53,18 +53,20 @@ def test_variants_are_table_2():
             made.joint,
         )
         assert fields == tuple(mark == "1" for mark in marks), name
-        config.check(made)
+        methods.check(made)
 
 
 def test_unknown_variant_is_named():
     with pytest.raises(errors.InputError, match="found 'best', expected one of untrim"):
-        config.variant(config.Config(), "best")
+        methods.apply(config.Config(), "best")
 
 
 @pytest.mark.parametrize(
     ("name", "text", "expected"),
     [
         ("joint", "false", False),
+        ("joint", "YES", True),
+        ("joint", "0", False),
         ("steps", "12", 12),
         ("learning_rate", "1e-3", 1e-3),
         ("anchor_sizes", "2,4", (2, 4)),
@@ -80,9 +82,9 @@ def test_values_are_read_by_their_type(name, text, expected):
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("joint", "yes", "joint: found 'yes', expected bool"),
-        ("steps", "1.5", "steps: found '1.5', expected int"),
-        ("anchor_sizes", "2,x", "expected ints separated by commas"),
+        ("joint", "maybe", "joint: found 'maybe', expected true or false"),
+        ("steps", "1.5", "steps: found '1.5', expected whole number"),
+        ("anchor_sizes", "2,x", "expected whole numbers separated by commas"),
     ],
 )
 def test_values_of_a_wrong_type_are_named(name, text, message):
@@ -105,5 +107,5 @@ def test_values_of_a_wrong_type_are_named(name, text, message):
 )
 def test_values_that_make_no_sense_are_named(change, message):
     with pytest.raises(errors.InputError) as caught:
-        config.check(dataclasses.replace(config.Config(), **change))
+        methods.check(dataclasses.replace(config.Config(), **change))
     assert message in str(caught.value)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import test_autoloc
 
-from cleannet_jax import convert, errors, logs
+from cleannet_jax import convert, errors
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import features as features_lib
 from cleannet_jax.data import manifest as manifest_lib
@@ -245,7 +245,9 @@ def test_a_request_to_stop_ends_after_a_video(tmp_path, number):
         signal.raise_signal(number)
         return read(name)
 
-    with pytest.raises(logs.Interrupted, match="stopped after video 1 of 3") as caught:
+    with pytest.raises(
+        errors.Interrupted, match="stopped after video 1 of 3"
+    ) as caught:
         convert.convert(make_source(read=stopping), tmp_path)
     assert caught.value.signal_number == number
     assert sorted(path.name for path in tmp_path.rglob("*.npy")) == ["a.npy", "a.npy"]

@@ -482,7 +482,7 @@ def test_program_says_what_is_wrong_in_one_line(write, arguments, message):
 def test_program_helps():
     done = run("--help")
     assert done.returncode == 0
-    assert "python bin/evaluate.py predictions.json --ground-truth" in done.stdout
+    assert "cleannet evaluate predictions.json --ground-truth" in done.stdout
     for arguments in ((), ("a", "b", "c", "--ground-truth", "d")):
         assert run(*arguments).returncode == 2
 

@@ -1,28 +1,19 @@
 import dataclasses
 import json
-import pathlib
-import subprocess
-import sys
 
 import jax
 import numpy as np
+import programs
 import pytest
 
-from cleannet_jax import config, errors, experiment, runs, train
+from cleannet_jax import config, errors, experiment, methods, runs, train
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import recovered_heads
 from cleannet_jax.models import head, untrimmednet
 
-ROOT = pathlib.Path(__file__).parents[1]
-
 
 def run_program(name, *arguments):
-    return subprocess.run(
-        [sys.executable, str(ROOT / "bin" / name), *map(str, arguments)],
-        check=False,
-        capture_output=True,
-        text=True,
-    )
+    return programs.run(name.removesuffix(".py"), *arguments)
 
 
 def test_a_run_from_training_to_new_detections(feature_folder, tiny_config, tmp_path):
@@ -93,12 +84,12 @@ def test_a_run_from_training_to_new_detections(feature_folder, tiny_config, tmp_
 def test_heads_from_elsewhere_take_the_place_of_stage_1(
     feature_folder, tiny_config, tmp_path
 ):
-    plain = config.variant(tiny_config, "plain")
+    plain = methods.apply(tiny_config, "plain")
     data = str(feature_folder)
     first = experiment.train_and_evaluate(plain, "plain", data, tmp_path / "trained")
     dataset = experiment.open_dataset(plain, data)
-    stage = train.Stage("head", plain, dataset.stream_widths)
-    fresh = untrimmednet.create_params(jax.random.key(0), dataset.stream_widths, 3)
+    stage = train.Stage("head", plain, dataset.streams)
+    fresh = untrimmednet.create_params(jax.random.key(0), dataset.streams, 3)
     streams = train.train_stage(stage, fresh, dataset, tmp_path / "trained")
     path = tmp_path / "heads.npz"
     found = recovered_heads.Heads(
@@ -109,7 +100,7 @@ def test_heads_from_elsewhere_take_the_place_of_stage_1(
     folder = tmp_path / "given"
     assert experiment.train_and_evaluate(given, "plain", data, folder) == first
     params = experiment.restore(folder, runs.read_description(folder))
-    fused = head.fuse_streams(streams["rgb"], streams["flow"])
+    fused = head.fuse_streams([streams["rgb"], streams["flow"]])
     for one, other in zip(
         jax.tree.leaves(params["head"]), jax.tree.leaves(fused), strict=True
     ):
@@ -120,7 +111,7 @@ def test_a_foreign_layout_is_told_how_to_convert_it(tiny_config, tmp_path):
     np.save(tmp_path / "video.npy", np.zeros((4, 2)))
     with pytest.raises(errors.InputError) as caught:
         experiment.open_dataset(tiny_config, str(tmp_path))
-    command = f"python bin/convert.py {tmp_path} --to NEW --layout opentad"
+    command = f"cleannet convert {tmp_path} --to NEW --layout opentad"
     assert command in str(caught.value)
 
 
@@ -168,7 +159,7 @@ def test_unfinished_run_is_not_localized_with(feature_folder, tiny_config, tmp_p
     [
         (["--dataset", "kinetics"], "--dataset: found 'kinetics', expected one of act"),
         (["--dataset", "thumos14", "--steps", "many"], "steps: found 'many', expected"),
-        (["--dataset", "thumos14", "--variant", "x"], "variant: found 'x', expected"),
+        (["--dataset", "thumos14", "--variant", "x"], "method: found 'x', expected"),
         (["--dataset", "thumos14", "--data", "absent"], "absent: no such folder"),
         (["--dataset", "sfinge3d"], "sfinge3d"),
     ],
@@ -213,9 +204,10 @@ def test_cause_comes_last(feature_folder, tmp_path):
 def test_help_names_every_field():
     done = run_program("train.py", "--help")
     assert done.returncode == 0
-    # --variant names the classifier.
+    # --method names the classifier.
     for field in dataclasses.fields(config.Config):
-        assert field.name == "classifier" or f"--{field.name}" in done.stdout
+        flag = f"--{field.name.replace('_', '-')}"
+        assert field.name == "classifier" or flag in done.stdout
 
 
 def test_nothing_to_evaluate_on_is_said_before_training(

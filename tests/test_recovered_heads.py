@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cleannet_jax import errors
+from cleannet_jax import errors, streams
 from cleannet_jax.data import recovered_heads
 from cleannet_jax.models import head
 
@@ -54,9 +54,9 @@ def test_heads_are_recovered_up_to_what_no_softmax_sees():
 def test_recovered_heads_fuse_to_the_mean_of_both_streams():
     _, outputs = make_outputs(6, 4, [40])
     params = recovered_heads.recover(outputs, categories="abcd").params
-    fused = head.fuse_streams(params["rgb"], params["flow"])
+    fused = head.fuse_streams([params["rgb"], params["flow"]])
     joint = np.concatenate(list(outputs[0].features), axis=1)
-    logits = head.ClassificationHead(4).apply({"params": fused}, jnp.asarray(joint))
+    logits = head.ClassificationHead(4, 2).apply({"params": fused}, jnp.asarray(joint))
     # Eqs. 4 and 5: logits are means, of which softmax sees differences.
     mean = np.log(outputs[0].probabilities).mean(axis=0)
     np.testing.assert_allclose(
@@ -91,7 +91,9 @@ def test_heads_are_written_and_read_in_another_order(tmp_path):
     found = recovered_heads.recover(outputs, categories="abcd")
     recovered_heads.write(tmp_path / "heads.npz", found)
     read = recovered_heads.read(
-        tmp_path / "heads.npz", categories="dcba", stream_widths=(6, 6)
+        tmp_path / "heads.npz",
+        categories="dcba",
+        streams=streams.Streams(("rgb", "flow"), (6, 6)),
     )
     for stream in ("rgb", "flow"):
         for name in ("kernel", "bias"):
@@ -106,16 +108,24 @@ def test_heads_are_written_and_read_in_another_order(tmp_path):
     with pytest.raises(
         errors.InputError, match="found heads of 4 .*'d' is not in both"
     ):
-        recovered_heads.read(path, categories="abce", stream_widths=(6, 6))
+        recovered_heads.read(
+            path, categories="abce", streams=streams.Streams(("rgb", "flow"), (6, 6))
+        )
     with pytest.raises(errors.InputError, match=r"flow/classification/kernel: found"):
-        recovered_heads.read(path, categories="abcd", stream_widths=(6, 5))
+        recovered_heads.read(
+            path, categories="abcd", streams=streams.Streams(("rgb", "flow"), (6, 5))
+        )
     with pytest.raises(errors.InputError, match="nothing.npz: no such file"):
         recovered_heads.read(
-            tmp_path / "nothing.npz", categories="a", stream_widths=(6, 6)
+            tmp_path / "nothing.npz",
+            categories="a",
+            streams=streams.Streams(("rgb", "flow"), (6, 6)),
         )
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(errors.InputError, match="heads.npz: no .npz file of heads"):
-        recovered_heads.read(path, categories="abcd", stream_widths=(6, 6))
+        recovered_heads.read(
+            path, categories="abcd", streams=streams.Streams(("rgb", "flow"), (6, 6))
+        )
 
 
 def test_columns_that_are_never_used_get_no_weight():

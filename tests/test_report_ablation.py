@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 
-from cleannet_jax import ablate, config
+from cleannet_jax import ablate, methods
 from cleannet_jax.report import ablation, paper
 
 
@@ -61,4 +61,4 @@ def test_the_papers_figures_are_those_of_its_tables():
     assert paper.PAPER["thumos14"]["full"][0.7] == 7.1
     assert paper.PAPER["thumos14"]["hide_and_seek"] == {0.3: 19.5, 0.4: 12.7, 0.5: 6.8}
     assert paper.PAPER["activitynet12"]["autoloc"][0.95] == 3.3
-    assert set(paper.PAPER["thumos14"]) <= set(config.METHODS)
+    assert set(paper.PAPER["thumos14"]) <= set(methods.METHODS)

@@ -4,8 +4,7 @@ import json
 import numpy as np
 import pytest
 
-from cleannet_jax import config as config_lib
-from cleannet_jax import errors, experiment, localize, train
+from cleannet_jax import errors, experiment, localize, methods, train
 from cleannet_jax.data import snippets as snippets_lib
 
 
@@ -66,9 +65,9 @@ def test_what_does_not_fit_is_named(folder, dataset):
 def test_a_run_on_scores_from_files(
     folder, tmp_path, feature_folder, tiny_config, name
 ):
-    made = config_lib.variant(tiny_config, name)
+    made = methods.apply(tiny_config, name)
     made = dataclasses.replace(made, scores=str(folder))
-    config_lib.check(made)
+    methods.check(made)
     run = tmp_path / "run"
     table = experiment.train_and_evaluate(made, name, str(feature_folder), run)
     assert table.splitlines()[-1].startswith(name)
@@ -79,12 +78,12 @@ def test_a_run_on_scores_from_files(
 def test_saved_predictions_localize_like_those_computed(
     tmp_path, feature_folder, tiny_config, dataset
 ):
-    plain = config_lib.variant(tiny_config, "plain")
+    plain = methods.apply(tiny_config, "plain")
     params = {"head": train.train_classifier(plain, dataset, tmp_path / "run")}
     ids = dataset.evaluation_ids
     localize.write_scp(params, dataset, ids, plain, tmp_path / "out")
     saved = snippets_lib.open_folder(tmp_path / "out", dataset)
-    first = localize.localize(params, dataset, ids, plain)
-    second = localize.localize({}, dataset, ids, plain, saved=saved)
+    models = [localize.Model(plain, params), localize.Model(plain, {}, saved)]
+    first, second = localize.localize(models, dataset, ids)
     np.testing.assert_array_equal(first.segments, second.segments)
     np.testing.assert_allclose(first.scores, second.scores, rtol=1e-6)

@@ -12,11 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cleannet_jax import checkpoint, config, errors, experiment, logs, train
+from cleannet_jax import checkpoint, config, errors, experiment, methods, train
+from cleannet_jax import streams as streams_lib
 from cleannet_jax.data import pipeline
 from cleannet_jax.models import head, untrimmednet
 
-NAMES = [name for name in config.VARIANTS if name not in ("untrimmednet", "plain")]
+NAMES = [name for name in methods.TABLE_2 if name not in ("untrimmednet", "plain")]
+
+STREAMS = streams_lib.Streams(("rgb", "flow"), (1, 1))
 
 
 def leaves(tree):
@@ -44,14 +47,14 @@ def batch_of(dataset, length=64):
 
 def cleannet_state(tiny_config, dataset):
     """Stage 2 from heads that are not zero."""
-    stage = train.Stage("cleannet", tiny_config, dataset.stream_widths)
-    params = untrimmednet.create_params(jax.random.key(0), dataset.stream_widths, 3)
+    stage = train.Stage("cleannet", tiny_config, dataset.streams)
+    params = untrimmednet.create_params(jax.random.key(0), dataset.streams, 3)
     keys = jax.random.split(jax.random.key(1), 2)
     fused = head.fuse_streams(
-        *(
+        [
             jax.tree.map(lambda x, k=key: x + jax.random.normal(k, x.shape), params[s])
-            for s, key in zip(head.STREAMS, keys, strict=True)
-        )
+            for s, key in zip(dataset.streams.names, keys, strict=True)
+        ]
     )
     generator = train.create_generator_params(jax.random.key(2), 10, tiny_config)
     params = {"head": fused, "generator": generator}
@@ -60,7 +63,7 @@ def cleannet_state(tiny_config, dataset):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_trained_variant_takes_a_step(name, tiny_config, dataset):
-    made = config.variant(tiny_config, name)
+    made = methods.apply(tiny_config, name)
     stage, state = cleannet_state(made, dataset)
     before = jax.tree.map(np.array, state.params)
     state, metrics = train.train_step(state, batch_of(dataset), stage)
@@ -73,7 +76,7 @@ def test_every_trained_variant_takes_a_step(name, tiny_config, dataset):
 
 
 def test_regression_does_not_reach_the_head(tiny_config, dataset):
-    made = config.variant(tiny_config, "t")
+    made = methods.apply(tiny_config, "t")
     stage, state = cleannet_state(made, dataset)
     batch = batch_of(dataset)
     gradient = jax.grad(
@@ -85,7 +88,7 @@ def test_regression_does_not_reach_the_head(tiny_config, dataset):
 
 def test_padding_changes_no_loss(tiny_config, dataset):
     # TSN sampling draws a time for every snippet, padding included: without it.
-    made = config.variant(tiny_config, "j")
+    made = methods.apply(tiny_config, "j")
     stage, state = cleannet_state(made, dataset)
     losses = [
         train.cleannet_loss(
@@ -99,15 +102,15 @@ def test_padding_changes_no_loss(tiny_config, dataset):
 
 def test_head_loss_by_hand(tiny_config, dataset):
     # Heads of zero predict every category alike: ln 3 for each stream.
-    params = untrimmednet.create_params(jax.random.key(0), dataset.stream_widths, 3)
-    loss, _ = untrimmednet.soft_loss(params, batch_of(dataset))
+    params = untrimmednet.create_params(jax.random.key(0), dataset.streams, 3)
+    loss, _ = untrimmednet.soft_loss(params, batch_of(dataset), None, dataset.streams)
     np.testing.assert_allclose(loss, 2 * np.log(3), rtol=1e-5)
 
 
 def test_learning_rate_falls_in_steps():
     # The paper: 1e-4, divided by 10 after every 200 batches.
     made = config.Config(learning_rate=1e-4, decay_steps=200, decay_rate=0.1)
-    optimizer = train.optimizer(train.Stage("cleannet", made, (1, 1)))
+    optimizer = train.optimizer(train.Stage("cleannet", made, STREAMS))
     state = optimizer.init(jnp.zeros(1))
     steps = []
     for _ in range(401):
@@ -135,7 +138,7 @@ def test_stopping_anywhere_gives_the_same_parameters(tiny_config, dataset, tmp_p
             train.train_step = stop_after_three
             parts = train.train(tiny_config, dataset, tmp_path / "parts")
             break
-        except logs.Interrupted as stop:
+        except errors.Interrupted as stop:
             assert stop.signal_number == signal.SIGTERM
         finally:
             train.train_step = real_step
@@ -254,3 +257,40 @@ def test_training_reads_labels_only(tiny_config, feature_folder, tmp_path):
             ]
     path.write_text(json.dumps(content))
     assert_same(strong, trained("weak"))
+
+
+def test_no_key_is_used_twice(tiny_config):
+    # One split: with keys made by adding to seeds, the first steps would draw what the
+    # parameters were made from, and stage 2 of seed 0 what stage 1 of another seed did.
+    used = []
+    for seed in (0, 500):
+        keys = train.create_keys(seed)
+        used += [keys.classifier, keys.generator]
+        for key in (keys.head, keys.cleannet):
+            used += [jax.random.fold_in(key, step) for step in range(3)]
+    data = {tuple(jax.random.key_data(key).tolist()) for key in used}
+    assert len(data) == len(used)
+
+
+def test_what_a_trace_never_reads_compiles_nothing_anew(
+    tiny_config, feature_folder, dataset, tmp_path
+):
+    made = methods.apply(tiny_config, "full")
+    train.train(made, dataset, tmp_path / "first")
+    before = train._train_step._cache_size()
+    other = dataclasses.replace(
+        made, seed=9, tious=(0.1,), log_every=1, checkpoint_every=3, steps=4
+    )
+    train.train(other, dataset, tmp_path / "second")
+    assert train._train_step._cache_size() == before
+    # What it reads does.
+    another = dataclasses.replace(made, margin=1.5)
+    train.train(another, dataset, tmp_path / "third")
+    assert train._train_step._cache_size() > before
+
+
+def test_a_field_that_is_not_traced_cannot_be_read(tiny_config):
+    stage = train.Stage("cleannet", tiny_config, STREAMS).traced
+    assert stage.config.margin == tiny_config.margin
+    with pytest.raises(AttributeError, match="seed is not among the traced fields"):
+        _ = stage.config.seed

@@ -20,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cleannet_jax import errors
+from cleannet_jax import streams as streams_lib
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import files
 from cleannet_jax.data import manifest as manifest_lib
@@ -84,13 +85,18 @@ class Dataset:
 
     name: str
     categories: tuple[str, ...]
-    stream_widths: tuple[int, int]
+    stream_widths: tuple[int, ...]
     videos: Mapping[str, VideoInfo]
     annotations: annotations_lib.Annotations
     train_subset: str
     evaluation_subset: str
     read: Callable[[str], np.ndarray]
     generated: bool = False
+
+    @property
+    def streams(self) -> streams_lib.Streams:
+        """Names and widths of the streams."""
+        return streams_lib.Streams(("rgb", "flow"), self.stream_widths)
 
     @property
     def train_ids(self) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cleannet_jax import errors
+from cleannet_jax import streams as streams_lib
 from cleannet_jax.data import files
 
 Params = dict[str, dict[str, dict[str, np.ndarray]]]
@@ -134,14 +135,14 @@ def read(
     path: str | os.PathLike,
     *,
     categories: Sequence[str],
-    stream_widths: tuple[int, int],
+    streams: streams_lib.Streams,
 ) -> Params:
-    """Returns the parameters of both streams from a file.
+    """Returns the parameters of both heads from a file, by the names of the streams.
 
     Args:
       path: of the file.
       categories: names of the N categories, in the order wanted.
-      stream_widths: columns of the RGB and of the flow stream.
+      streams: of the features: RGB, then flow.
 
     Raises:
       InputError: it is no file of heads, or its heads are of other categories or for
@@ -157,15 +158,15 @@ def read(
         )
     order = [names.index(name) for name in categories]
     params: Params = {}
-    for stream, width in zip(_STREAMS, stream_widths, strict=True):
+    for own, stream, width in zip(streams.names, _STREAMS, streams.widths, strict=True):
         layers = {"classification": len(names), "attention": 1}
-        params[stream] = {}
+        params[own] = {}
         for layer, columns in layers.items():
             kernel = _array(arrays, f"{stream}/{layer}/kernel", (width, columns), path)
             bias = _array(arrays, f"{stream}/{layer}/bias", (columns,), path)
             if layer == "classification":
                 kernel, bias = kernel[:, order], bias[order]
-            params[stream][layer] = {"kernel": kernel, "bias": bias}
+            params[own][layer] = {"kernel": kernel, "bias": bias}
     return params
 
 

@@ -19,7 +19,7 @@ from cleannet_jax import config as config_lib
 from cleannet_jax import errors
 from cleannet_jax.data import features as features_lib
 from cleannet_jax.data import files, pipeline
-from cleannet_jax.models import cleannet
+from cleannet_jax.models import predictions
 from cleannet_jax.ops import pooling
 
 
@@ -39,7 +39,7 @@ class SavedPredictions:
     num_columns: int
     lengths: dict[str, int]
 
-    def read(self, video_id: str) -> cleannet.SnippetPredictions:
+    def read(self, video_id: str) -> predictions.SnippetPredictions:
         """The predictions of a video's T snippets, NumPy.
 
         Raises:
@@ -62,7 +62,7 @@ class SavedPredictions:
         else:
             count = -(-length // pooling.INSTANCE_SHARE)
             video = np.sort(scp, axis=0)[-count:].mean(axis=0)
-        return cleannet.SnippetPredictions(scp, sap, video, activations=scp)
+        return predictions.SnippetPredictions(scp, sap, video, activations=scp)
 
     def training_arrays(
         self, video_id: str, padded_length: int
@@ -156,7 +156,7 @@ def read_index(path: str | os.PathLike) -> dict[str, Any]:
 
 
 def write(
-    folder: str | os.PathLike, video_id: str, found: cleannet.SnippetPredictions
+    folder: str | os.PathLike, video_id: str, found: predictions.SnippetPredictions
 ) -> None:
     """Writes the predictions of one video's own snippets; the folder must exist."""
     folder = pathlib.Path(folder)

@@ -35,7 +35,7 @@ class ProposalGenerator(nn.Module):
         """Returns the proposal of every anchor.
 
         Args:
-          features: [T, 2D].
+          features: [T, D].
           mask: [T] bool, true for the snippets of the video.
           key: random key for training; None samples the middle of each segment.
 

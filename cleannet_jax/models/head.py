@@ -1,10 +1,11 @@
 """The classification head: snippet features to SCP and SAP logits (Section 3.2).
 
-Features F are [T, 2D], RGB columns first, then flow. Outputs are logits; `ops.pooling`
-turns them into predictions (R7).
+Features F are [T, D], the streams side by side. Outputs are logits; `ops.pooling` turns
+them into predictions (R7).
 """
 
 import functools
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import chex
@@ -13,8 +14,6 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 Params = Any
-
-STREAMS = ("rgb", "flow")
 
 
 class HeadLogits(NamedTuple):
@@ -50,56 +49,55 @@ class StreamHead(nn.Module):
 
 
 class ClassificationHead(nn.Module):
-    """The head of both streams: Eqs. 1 to 3.
+    """The head of all streams: Eqs. 1 to 3, whose mean is over S streams.
 
     Attributes:
       num_categories: N.
+      num_streams: S.
     """
 
     num_categories: int
+    num_streams: int
 
     @nn.compact
     def __call__(self, features: jax.Array) -> HeadLogits:
         """Returns the logits of each snippet.
 
         Args:
-          features: [T, 2D].
+          features: [T, D].
         """
         chex.assert_rank(features, 2)
-        both = nn.Dense(2 * self.num_categories, name="classification")(features)
-        rgb, flow = jnp.split(both, 2, axis=1)
+        outputs = self.num_streams * self.num_categories
+        every = nn.Dense(outputs, name="classification")(features)
+        scp = sum(jnp.split(every, self.num_streams, axis=1)) / self.num_streams
         sap = nn.Dense(1, name="attention")(features)
-        return HeadLogits((rgb + flow) / 2, sap[:, 0])
+        return HeadLogits(scp, sap[:, 0])
 
 
-def fuse_streams(rgb: Params, flow: Params) -> Params:
-    """Parameters of a `ClassificationHead` from two `StreamHead`s (Eqs. 4 and 5).
+def fuse_streams(heads: Sequence[Params]) -> Params:
+    """Parameters of a `ClassificationHead` from S `StreamHead`s (Eqs. 4 and 5).
 
-    The fused head's logits are the mean of the two heads' logits.
+    The fused head's logits are the mean of the heads' logits.
 
     Args:
-      rgb: parameters of the RGB head, of feature width D_rgb.
-      flow: parameters of the flow head, of feature width D_flow.
+      heads: parameters of each stream's head, in the order of the columns.
 
     Returns:
-      Parameters of a head of feature width D_rgb + D_flow.
+      Parameters of a head of the features of all streams.
     """
-    chex.assert_equal_shape(
-        [rgb["classification"]["bias"], flow["classification"]["bias"]]
-    )
+    chex.assert_equal_shape([one["classification"]["bias"] for one in heads])
 
     def stack(layer: str, name: str) -> jax.Array:
-        return jnp.concatenate([rgb[layer][name], flow[layer][name]])
+        return jnp.concatenate([one[layer][name] for one in heads])
 
+    kernels = [one["classification"]["kernel"] for one in heads]
     return {
         "classification": {
-            "kernel": jax.scipy.linalg.block_diag(
-                rgb["classification"]["kernel"], flow["classification"]["kernel"]
-            ),
+            "kernel": jax.scipy.linalg.block_diag(*kernels),
             "bias": stack("classification", "bias"),
         },
         "attention": {
-            "kernel": stack("attention", "kernel") / 2,
-            "bias": (rgb["attention"]["bias"] + flow["attention"]["bias"]) / 2,
+            "kernel": stack("attention", "kernel") / len(heads),
+            "bias": sum(one["attention"]["bias"] for one in heads) / len(heads),
         },
     }

@@ -15,7 +15,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from cleannet_jax.models import cleannet
+from cleannet_jax import streams as streams_lib
+from cleannet_jax.models import predictions
 from cleannet_jax.ops import losses, pooling
 
 Params = Any
@@ -28,7 +29,7 @@ HIDING_PROBABILITY = 0.5
 
 
 class Network(nn.Module):
-    """Features [T, 2D] to hidden activations [T, 500], and those to logits [N].
+    """Features [T, D] to hidden activations [T, 500], and those to logits [N].
 
     Attributes:
       num_categories: N.
@@ -48,9 +49,9 @@ class Network(nn.Module):
         return hidden, self.classification(hidden)
 
 
-def create_params(key: jax.Array, widths: tuple[int, int], num: int) -> Params:
-    """Parameters for features of both streams and N = `num` categories."""
-    return Network(num).init(key, jnp.zeros((1, sum(widths))))["params"]
+def create_params(key: jax.Array, streams: streams_lib.Streams, num: int) -> Params:
+    """Parameters for features of the streams and N = `num` categories."""
+    return Network(num).init(key, jnp.zeros((1, streams.width)))["params"]
 
 
 def seen_snippets(
@@ -75,8 +76,11 @@ def seen_snippets(
     return shown[jnp.clip(part, 0, NUM_PARTS - 1)] & valid
 
 
-def loss(params: Params, batch: Batch, key: jax.Array) -> tuple[jax.Array, Metrics]:
+def loss(
+    params: Params, batch: Batch, key: jax.Array, streams: streams_lib.Streams
+) -> tuple[jax.Array, Metrics]:
     """The classification loss of one video of which parts are hidden, a scalar."""
+    del streams
     features = batch["features"]
     seen = seen_snippets(key, len(features), batch["length"])
     prediction = _video_logits(params, features, seen)
@@ -85,18 +89,23 @@ def loss(params: Params, batch: Batch, key: jax.Array) -> tuple[jax.Array, Metri
 
 
 def predict(
-    params: Params, features: jax.Array, length: jax.Array | int
-) -> cleannet.SnippetPredictions:
+    params: Params,
+    features: jax.Array,
+    length: jax.Array | int,
+    streams: streams_lib.Streams,
+) -> predictions.SnippetPredictions:
     """Snippet predictions of one padded video; activations are the map.
 
     Args:
       params: of `Network`.
-      features: [T, 2D].
+      features: [T, D].
       length: number of valid snippets.
+      streams: of the features, which are not told apart.
     """
+    del streams
     mask = pooling.valid_snippets(len(features), length)
     _, activations = _apply(params, features)
-    return cleannet.SnippetPredictions(
+    return predictions.SnippetPredictions(
         scp=jax.nn.softmax(activations),
         sap=pooling.uniform_attention(mask),
         video=jax.nn.softmax(_video_logits(params, features, mask)),

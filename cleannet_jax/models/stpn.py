@@ -7,7 +7,7 @@ class activation map a_t; λ_t σ(a_t), weighted, is what localizes.
 
 Read differently: the sum over snippets is divided by T, and so is the norm, so that
 both mean the same in a long and in a short video; β is 400 times as large for it, the
-number of segments that the paper samples. The mean of both streams' weighted maps is
+number of segments that the paper samples. The mean of all streams' weighted maps is
 thresholded, where the paper thresholds each and suppresses what overlaps.
 """
 
@@ -18,7 +18,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from cleannet_jax.models import cleannet, head
+from cleannet_jax import streams as streams_lib
+from cleannet_jax.models import predictions
 from cleannet_jax.ops import losses, pooling
 
 Params = Any
@@ -46,23 +47,28 @@ class StreamNetwork(nn.Module):
         return attention, nn.Dense(self.num_categories, name="classification")(features)
 
 
-def create_params(key: jax.Array, widths: tuple[int, int], num: int) -> Params:
-    """Parameters of both streams, {"rgb", "flow"}, for N = `num` categories."""
-    keys = jax.random.split(key)
+def create_params(key: jax.Array, streams: streams_lib.Streams, num: int) -> Params:
+    """Parameters by stream for N = `num` categories."""
+    keys = jax.random.split(key, len(streams))
     return {
         stream: StreamNetwork(num).init(stream_key, jnp.zeros((1, width)))["params"]
-        for stream, stream_key, width in zip(head.STREAMS, keys, widths, strict=True)
+        for stream, stream_key, width in zip(
+            streams.names, keys, streams.widths, strict=True
+        )
     }
 
 
 def loss(
-    params: Params, batch: Batch, key: jax.Array | None = None
+    params: Params,
+    batch: Batch,
+    key: jax.Array | None,
+    streams: streams_lib.Streams,
 ) -> tuple[jax.Array, Metrics]:
     """L_class + β L_sparsity of one video, summed over the streams, a scalar."""
     del key
     mask = pooling.valid_snippets(len(batch["features"]), batch["length"])
     classification = sparsity = 0.0
-    for layers, attention, activations in _streams(params, batch["features"]):
+    for layers, attention, activations in _outputs(params, batch["features"], streams):
         logits = _video_logits(layers, attention, activations, mask)
         # −log σ(a) for a label, −log(1 − σ(a)) for any other category.
         signed = jnp.where(batch["labels"] > 0, -logits, logits)
@@ -73,41 +79,43 @@ def loss(
 
 
 def predict(
-    params: Params, features: jax.Array, length: jax.Array | int
-) -> cleannet.SnippetPredictions:
-    """Snippet predictions of one padded video, the mean of both streams.
+    params: Params,
+    features: jax.Array,
+    length: jax.Array | int,
+    streams: streams_lib.Streams,
+) -> predictions.SnippetPredictions:
+    """Snippet predictions of one padded video, the mean over the streams.
 
     The SCP, which is also what is thresholded, is the weighted map λ_t σ(a_t).
 
     Args:
-      params: of both streams.
-      features: [T, 2D].
+      params: by stream.
+      features: [T, D].
       length: number of valid snippets.
+      streams: of the features.
     """
     mask = pooling.valid_snippets(len(features), length)
-    streams = list(_streams(params, features))
+    outputs = list(_outputs(params, features, streams))
     scp = sum(
         attention[:, None] * nn.sigmoid(activations)
-        for _, attention, activations in streams
+        for _, attention, activations in outputs
     )
-    video = sum(nn.sigmoid(_video_logits(*stream, mask)) for stream in streams)
-    attention = jnp.where(mask, sum(attention for _, attention, _ in streams), 0)
+    video = sum(nn.sigmoid(_video_logits(*stream, mask)) for stream in outputs)
+    attention = jnp.where(mask, sum(attention for _, attention, _ in outputs), 0)
     least = jnp.finfo(attention.dtype).tiny
-    return cleannet.SnippetPredictions(
-        scp=scp / len(streams),
+    return predictions.SnippetPredictions(
+        scp=scp / len(outputs),
         sap=attention / jnp.maximum(jnp.sum(attention), least),
-        video=video / len(streams),
-        activations=scp / len(streams),
+        video=video / len(outputs),
+        activations=scp / len(outputs),
     )
 
 
-def _streams(
-    params: Params, features: jax.Array
+def _outputs(
+    params: Params, features: jax.Array, streams: streams_lib.Streams
 ) -> Iterator[tuple[Params, jax.Array, jax.Array]]:
     """Parameters, attention and activations of each stream."""
-    width = params["rgb"]["classification"]["kernel"].shape[0]
-    parts = jnp.split(features, [width], axis=1)
-    for stream, part in zip(head.STREAMS, parts, strict=True):
+    for stream, part in streams.split(features).items():
         layers = params[stream]
         network = StreamNetwork(layers["classification"]["bias"].shape[0])
         yield layers, *network.apply({"params": layers}, part)

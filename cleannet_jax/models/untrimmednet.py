@@ -2,8 +2,8 @@
 
 Soft selection weighs snippets by attention (R7). Hard selection has none: a category's
 score is the mean of its largest logits, and a softmax over categories comes after it.
-Each stream is trained alone; Eqs. 4 and 5 join the two. Parameters of streams are
-{"rgb", "flow"}, of `head.StreamHead`s.
+Each stream is trained alone; Eqs. 4 and 5 join them. Parameters are those of a
+`head.StreamHead` by stream.
 
 Read differently: the paper selects among a few sampled clips, we among all snippets,
 the eighth of them that W-TALC takes.
@@ -14,7 +14,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from cleannet_jax.models import cleannet, head
+from cleannet_jax import streams as streams_lib
+from cleannet_jax.models import head, predictions
 from cleannet_jax.ops import losses, pooling
 
 Params = Any
@@ -22,13 +23,15 @@ Batch = dict[str, jax.Array]
 Metrics = dict[str, jax.Array]
 
 
-def create_params(key: jax.Array, widths: tuple[int, int], num: int) -> Params:
-    """Parameters of the two single-stream heads, for N = `num` categories."""
+def create_params(key: jax.Array, streams: streams_lib.Streams, num: int) -> Params:
+    """Parameters of the single-stream heads, for N = `num` categories."""
     network = head.StreamHead(num)
-    keys = jax.random.split(key)
+    keys = jax.random.split(key, len(streams))
     return {
         stream: network.init(stream_key, jnp.zeros((1, width)))["params"]
-        for stream, stream_key, width in zip(head.STREAMS, keys, widths, strict=True)
+        for stream, stream_key, width in zip(
+            streams.names, keys, streams.widths, strict=True
+        )
     }
 
 
@@ -42,72 +45,85 @@ def classification_loss(
 
 
 def soft_loss(
-    params: Params, batch: Batch, key: jax.Array | None = None
+    params: Params,
+    batch: Batch,
+    key: jax.Array | None,
+    streams: streams_lib.Streams,
 ) -> tuple[jax.Array, Metrics]:
-    """The loss of both streams under soft selection, each trained alone (R8)."""
+    """The loss of the streams under soft selection, each trained alone (R8)."""
     del key
-    return _sum_over_streams(classification_loss, params, batch)
+    return _sum_over_streams(classification_loss, params, batch, streams)
 
 
 def hard_loss(
-    params: Params, batch: Batch, key: jax.Array | None = None
+    params: Params,
+    batch: Batch,
+    key: jax.Array | None,
+    streams: streams_lib.Streams,
 ) -> tuple[jax.Array, Metrics]:
-    """The loss of both streams under hard selection, each trained alone."""
+    """The loss of the streams under hard selection, each trained alone."""
     del key
 
     def loss(logits, labels, mask):
         prediction = jax.nn.log_softmax(pooling.top_mean(logits.scp, mask))
         return jnp.sum(losses.classification_loss(prediction, labels))
 
-    return _sum_over_streams(loss, params, batch)
+    return _sum_over_streams(loss, params, batch, streams)
 
 
-def _sum_over_streams(loss, params, batch) -> tuple[jax.Array, Metrics]:
+def _sum_over_streams(loss, params, batch, streams) -> tuple[jax.Array, Metrics]:
     """The sum of a loss over the streams, and its terms by stream."""
     mask = pooling.valid_snippets(len(batch["features"]), batch["length"])
-    width = params["rgb"]["classification"]["kernel"].shape[0]
-    streams = jnp.split(batch["features"], [width], axis=1)
     network = head.StreamHead(len(batch["labels"]))
     terms = {
         stream: loss(
             network.apply({"params": params[stream]}, features), batch["labels"], mask
         )
-        for stream, features in zip(head.STREAMS, streams, strict=True)
+        for stream, features in streams.split(batch["features"]).items()
     }
     return sum(terms.values()), terms
 
 
-def fuse(params: Params) -> Params:
-    """Parameters of one head of both streams (Eqs. 4 and 5)."""
-    return head.fuse_streams(params["rgb"], params["flow"])
+def fuse(params: Params, streams: streams_lib.Streams) -> Params:
+    """Parameters of one head of all streams (Eqs. 4 and 5)."""
+    return head.fuse_streams([params[name] for name in streams.names])
 
 
 def predict_soft(
-    params: Params, features: jax.Array, length: jax.Array | int
-) -> cleannet.SnippetPredictions:
+    params: Params,
+    features: jax.Array,
+    length: jax.Array | int,
+    streams: streams_lib.Streams,
+) -> predictions.SnippetPredictions:
     """Snippet predictions of one padded video under a fused head (R7).
 
     Args:
       params: of a `head.ClassificationHead`.
-      features: [T, 2D].
+      features: [T, D].
       length: number of valid snippets.
+      streams: of the features.
     """
-    return cleannet.predict(_logits(params, features), length)
+    return predictions.from_logits(_logits(params, features, streams), length)
 
 
 def predict_hard(
-    params: Params, features: jax.Array, length: jax.Array | int
-) -> cleannet.SnippetPredictions:
+    params: Params,
+    features: jax.Array,
+    length: jax.Array | int,
+    streams: streams_lib.Streams,
+) -> predictions.SnippetPredictions:
     """The same with the video-level prediction of hard selection; SAP is uniform."""
-    logits = _logits(params, features)
+    logits = _logits(params, features, streams)
     mask = pooling.valid_snippets(len(features), length)
     video = jax.nn.softmax(pooling.top_mean(logits.scp, mask))
     # Attention was never trained: its logits are zero.
-    return cleannet.predict(logits, length)._replace(video=video)
+    return predictions.from_logits(logits, length)._replace(video=video)
 
 
-def _logits(params: Params, features: jax.Array) -> head.HeadLogits:
+def _logits(
+    params: Params, features: jax.Array, streams: streams_lib.Streams
+) -> head.HeadLogits:
     """What a fused head says of each snippet."""
-    num_categories = params["classification"]["bias"].shape[0] // 2
-    network = head.ClassificationHead(num_categories)
+    num_categories = params["classification"]["bias"].shape[0] // len(streams)
+    network = head.ClassificationHead(num_categories, len(streams))
     return network.apply({"params": params}, features)

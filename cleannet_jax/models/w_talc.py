@@ -1,6 +1,6 @@
 """W-TALC (Paul et al., ECCV 2018): multiple-instance loss and co-activity similarity.
 
-A layer as wide as the features, ReLU and dropout give X, [T, 2D]; an affine classifier
+A layer as wide as the features, ReLU and dropout give X, [T, D]; an affine classifier
 of it gives class activations A, [T, N]. Two losses train it on batches of videos, some
 of them pairs that share a category:
 
@@ -26,7 +26,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from cleannet_jax.models import cleannet
+from cleannet_jax import streams as streams_lib
+from cleannet_jax.models import predictions
 from cleannet_jax.ops import losses, pooling
 
 Params = Any
@@ -39,7 +40,7 @@ INSTANCE_LOSS_WEIGHT = 0.5
 
 
 class Network(nn.Module):
-    """Features [T, 2D] to X [T, 2D] and class activations A [T, N].
+    """Features [T, D] to X [T, 2D] and class activations A [T, N].
 
     Attributes:
       num_categories: N.
@@ -58,22 +59,26 @@ class Network(nn.Module):
         return hidden, nn.Dense(self.num_categories, name="classification")(hidden)
 
 
-def create_params(key: jax.Array, widths: tuple[int, int], num: int) -> Params:
-    """Parameters for features of both streams and N = `num` categories."""
-    return Network(num).init(key, jnp.zeros((1, sum(widths))))["params"]
+def create_params(key: jax.Array, streams: streams_lib.Streams, num: int) -> Params:
+    """Parameters for features of the streams and N = `num` categories."""
+    return Network(num).init(key, jnp.zeros((1, streams.width)))["params"]
 
 
-def loss(params: Params, batch: Batch, key: jax.Array) -> tuple[jax.Array, Metrics]:
+def loss(
+    params: Params, batch: Batch, key: jax.Array, streams: streams_lib.Streams
+) -> tuple[jax.Array, Metrics]:
     """Half the multiple-instance loss and half the co-activity loss of B videos.
 
     Args:
       params: of `Network`.
-      batch: features [B, T, 2D], length [B], labels [B, N].
+      batch: features [B, T, D], length [B], labels [B, N].
       key: random key of the dropout.
+      streams: of the features, which are not told apart.
 
     Returns:
       A scalar, and both losses.
     """
+    del streams
     features, labels = batch["features"], batch["labels"]
     keys = jax.random.split(key, len(features))
     apply = jax.vmap(lambda one, key: _apply(params, one, key=key))
@@ -145,18 +150,23 @@ def _normalised(values: jax.Array) -> jax.Array:
 
 
 def predict(
-    params: Params, features: jax.Array, length: jax.Array | int
-) -> cleannet.SnippetPredictions:
+    params: Params,
+    features: jax.Array,
+    length: jax.Array | int,
+    streams: streams_lib.Streams,
+) -> predictions.SnippetPredictions:
     """Snippet predictions of one padded video; activations are A.
 
     Args:
       params: of `Network`.
-      features: [T, 2D].
+      features: [T, D].
       length: number of valid snippets.
+      streams: of the features, which are not told apart.
     """
+    del streams
     mask = pooling.valid_snippets(len(features), length)
     _, activations = _apply(params, features)
-    return cleannet.SnippetPredictions(
+    return predictions.SnippetPredictions(
         scp=jax.nn.softmax(activations),
         sap=pooling.uniform_attention(mask),
         video=jax.nn.softmax(pooling.top_mean(activations, mask)),

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from cleannet_jax import ablate, experiment
-from cleannet_jax import config as config_lib
+from cleannet_jax import methods as methods_lib
 from cleannet_jax.data import files
 from cleannet_jax.report import paper as paper_lib
 from cleannet_jax.report import tables
@@ -48,7 +48,7 @@ def matrix(ablation: ablate.Ablation) -> list[list[str]]:
 
     There are none unless two classifiers and two localizers have something in common.
     """
-    found = {config_lib.parts(result.method): result for result in ablation.results}
+    found = {methods_lib.parts(result.method): result for result in ablation.results}
     classifiers = list(dict.fromkeys(classifier for classifier, _ in found))
     localizers = list(dict.fromkeys(localizer for _, localizer in found))
     localizers = [name for name in localizers if sum(c == name for _, c in found) > 1]
@@ -129,10 +129,10 @@ def _paper(
 def _tables(ablation: ablate.Ablation) -> list[tuple[str, list[ablate.Result]]]:
     """Titles and rows of the tables that have at least two rows."""
     by_method = {result.method: result for result in ablation.results}
-    named = {*ablate.TABLE_2, *ablate.TABLE_3}
+    named = {*methods_lib.TABLE_2, *methods_lib.TABLE_3}
     parts = [
-        ("Variants (Table 2)", ablate.TABLE_2),
-        ("Weakly supervised methods (Table 3)", ablate.TABLE_3),
+        ("Variants (Table 2)", methods_lib.TABLE_2),
+        ("Weakly supervised methods (Table 3)", methods_lib.TABLE_3),
         ("Other methods", [method for method in by_method if method not in named]),
     ]
     if len(by_method) < 2:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cleannet_jax import config as config_lib
-from cleannet_jax.models import cleannet
+from cleannet_jax.models import predictions as predictions_lib
 from cleannet_jax.ops import pooling
 
 # What UntrimmedNet's detector adds of the video's score to a segment's (R16).
@@ -40,7 +40,7 @@ def chosen_categories(video: np.ndarray, *, min_score: float) -> np.ndarray:
 
 
 def attended_snippets(
-    predictions: cleannet.SnippetPredictions, config: config_lib.Config
+    predictions: predictions_lib.SnippetPredictions, config: config_lib.Settings
 ) -> Detections:
     """UntrimmedNet's own detector, the baseline of Table 2 (R16).
 
@@ -64,7 +64,7 @@ def attended_snippets(
 
 
 def above_midpoint(
-    predictions: cleannet.SnippetPredictions, config: config_lib.Config
+    predictions: predictions_lib.SnippetPredictions, config: config_lib.Settings
 ) -> Detections:
     """Snippets whose activation is above the middle of its range in the video.
 
@@ -86,7 +86,7 @@ def above_midpoint(
 
 
 def peaks_above_midpoint(
-    predictions: cleannet.SnippetPredictions, config: config_lib.Config
+    predictions: predictions_lib.SnippetPredictions, config: config_lib.Settings
 ) -> Detections:
     """W-TALC's detector: the same snippets, scored by their peak.
 

@@ -1,0 +1,267 @@
+"""The names of methods: a classifier, where an SCP comes from, and a localizer.
+
+Both are independent: any classifier can be followed by the thresholding of its own
+paper, by anchors, or by a trained generator. To add a rival is to write its module in
+`models/` and a row here.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+
+from cleannet_jax import config as config_lib
+from cleannet_jax import errors, streams
+from cleannet_jax.localizers import table, thresholding
+from cleannet_jax.models import (
+    hide_and_seek,
+    predictions,
+    stpn,
+    untrimmednet,
+    w_talc,
+)
+
+Params = Any
+Predictions = predictions.SnippetPredictions
+
+
+class Classifier(NamedTuple):
+    """How snippets are classified, from its training to the localization of its paper.
+
+    Attributes:
+      create_params: of stage 1, from a key, the streams and N.
+      loss: of a batch in stage 1, from parameters, batch, key and streams; and its parts.
+      finish: from the parameters of stage 1, and the streams, to those of `predict`.
+      predict: from parameters, features [T, D], length and streams to
+        `SnippetPredictions`.
+      detect: from those of an unpadded video, and a config, to `Detections`.
+      takes_pairs: whether a batch is several videos, some of them pairs with a
+        common category, rather than one video.
+      uses_adam: whether stage 1 is optimised by Adam, as its paper does, or by SGD.
+      is_distribution: whether video-level predictions sum to 1.
+    """
+
+    create_params: Callable[[jax.Array, streams.Streams, int], Params]
+    loss: Callable[..., tuple[jax.Array, dict[str, jax.Array]]]
+    finish: Callable[[Params, streams.Streams], Params]
+    predict: Callable[..., Predictions]
+    detect: Callable[[Predictions, config_lib.Settings], thresholding.Detections]
+    takes_pairs: bool = False
+    uses_adam: bool = True
+    is_distribution: bool = True
+
+
+def _same(params: Params, streams: streams.Streams) -> Params:
+    """The parameters, of a classifier that is trained as it is used."""
+    del streams
+    return params
+
+
+CLASSIFIERS: Mapping[str, Classifier] = {
+    "untrimmednet": Classifier(
+        untrimmednet.create_params,
+        untrimmednet.soft_loss,
+        untrimmednet.fuse,
+        untrimmednet.predict_soft,
+        thresholding.attended_snippets,
+        uses_adam=False,
+    ),
+    "untrimmednet_hard": Classifier(
+        untrimmednet.create_params,
+        untrimmednet.hard_loss,
+        untrimmednet.fuse,
+        untrimmednet.predict_hard,
+        thresholding.attended_snippets,
+        uses_adam=False,
+    ),
+    "hide_and_seek": Classifier(
+        hide_and_seek.create_params,
+        hide_and_seek.loss,
+        _same,
+        hide_and_seek.predict,
+        thresholding.above_midpoint,
+    ),
+    "stpn": Classifier(
+        stpn.create_params,
+        stpn.loss,
+        _same,
+        stpn.predict,
+        thresholding.above_midpoint,
+        is_distribution=False,
+    ),
+    "w_talc": Classifier(
+        w_talc.create_params,
+        w_talc.loss,
+        _same,
+        w_talc.predict,
+        thresholding.peaks_above_midpoint,
+        takes_pairs=True,
+    ),
+}
+# In the place of a classifier: a folder of SCPs that any model has made.
+SCORES = "scores"
+_DEFAULT = "untrimmednet"
+
+LOCALIZERS = tuple(table.ROWS)
+# Every method that has a name of its own.
+METHODS = (*CLASSIFIERS, *(name for name in LOCALIZERS if name != "threshold"))
+
+# The methods of the paper's tables, and the matrix of what can be combined.
+TABLE_2 = (
+    "untrimmednet",
+    "plain",
+    "actioness_only",
+    "edgeness_only",
+    "simple",
+    "t",
+    "j",
+    "full",
+)
+TABLE_3 = (*CLASSIFIERS, "autoloc", "simple", "full")
+GROUPS = {
+    "table2": TABLE_2,
+    "table3": TABLE_3,
+    "tables": tuple(dict.fromkeys(TABLE_2 + TABLE_3)),
+    "matrix": tuple(
+        f"{classifier}+{localizer}"
+        for classifier in CLASSIFIERS
+        for localizer in ("threshold", "outer_inner", "plain", "autoloc", "t")
+    ),
+}
+
+
+def parts(method: str) -> tuple[str, str]:
+    """The classifier and the localizer of a method.
+
+    Args:
+      method: of `METHODS`, or a classifier and a localizer with a plus between them. A
+        classifier alone is followed by "threshold", a localizer alone has the SCP of
+        UntrimmedNet. A localizer by proposals can end in "_smoothed".
+
+    Raises:
+      InputError: there is no such method.
+    """
+    first, plus, second = method.partition("+")
+    classifier, localizer = first, second if plus else "threshold"
+    if not plus and first not in (*CLASSIFIERS, SCORES):
+        classifier, localizer = _DEFAULT, first
+    if classifier not in (*CLASSIFIERS, SCORES) or not table.is_known(localizer):
+        raise errors.InputError(
+            f"method: found {method!r}, expected one of {', '.join(METHODS)}, or a "
+            f"classifier and one of {', '.join(LOCALIZERS)} with + between them, as in "
+            "w_talc+plain; for SCPs from files the classifier is `scores`; on a "
+            f"smoothed SCP as in plain{table.SMOOTHED}"
+        )
+    return classifier, localizer
+
+
+def named(text: str) -> tuple[str, ...]:
+    """The methods that a command line names, each once.
+
+    Args:
+      text: names of methods or of `GROUPS` with commas between them.
+
+    Raises:
+      InputError: one is neither.
+    """
+    methods: list[str] = []
+    for name in text.split(","):
+        if name not in GROUPS:
+            parts(name)
+        methods += GROUPS.get(name, [name])
+    return tuple(dict.fromkeys(methods))
+
+
+def apply(config: config_lib.Config, method: str) -> config_lib.Config:
+    """The config of a method: a row of Table 2 or 3, or a combination (see `parts`).
+
+    Raises:
+      InputError: there is no method of that name.
+    """
+    classifier, localizer = parts(method)
+    return dataclasses.replace(
+        config, classifier=classifier, **table.settings(localizer)
+    )
+
+
+def name_of(config: config_lib.Config) -> str:
+    """The name of the method that a config describes; "custom" if none has it."""
+    if config.classifier != _DEFAULT:
+        choices = [f"{config.classifier}+{name}" for name in LOCALIZERS]
+        choices[0] = config.classifier  # Followed by its own thresholding.
+    else:
+        choices = [_DEFAULT, *LOCALIZERS[1:]]
+    if config.smooth:
+        choices = [f"{name}{table.SMOOTHED}" for name in choices[1:]]
+    return next((n for n in choices if apply(config, n) == config), "custom")
+
+
+def baselines(method: str) -> list[str]:
+    """What a method is compared with: thresholding and anchors on the same SCP."""
+    own, _ = parts(method)
+    names = [own, "plain" if own == _DEFAULT else f"{own}+plain"]
+    return [name for name in names if name != method]
+
+
+def classifier(config: config_lib.Settings) -> Classifier:
+    """The classifier that a config names."""
+    return CLASSIFIERS[config.classifier]
+
+
+def most_categories(config: config_lib.Settings, num_categories: int) -> int:
+    """How many categories of a video can be above `min_video_score` at most (R15)."""
+    row = CLASSIFIERS.get(config.classifier)
+    if row is None or not row.is_distribution:
+        return num_categories
+    return min(num_categories, max(1, int(1 / config.min_video_score)))
+
+
+def detect_by_threshold(
+    found: Predictions, config: config_lib.Settings
+) -> thresholding.Detections:
+    """What the classifier's own paper does, or for SCPs from files what most do.
+
+    Args:
+      found: of a video's T snippets without padding, NumPy.
+      config: names the classifier and holds thresholds.
+    """
+    row = CLASSIFIERS.get(config.classifier)
+    return (row.detect if row else thresholding.above_midpoint)(found, config)
+
+
+def check(config: config_lib.Config) -> None:
+    """Raises an InputError that names the first field that makes no sense."""
+    config_lib.check(config)
+    known = (*CLASSIFIERS, SCORES)
+    if config.classifier not in known:
+        raise errors.InputError(
+            f"classifier: found {config.classifier!r}, expected {', '.join(known)}"
+        )
+    if (config.classifier == SCORES) != bool(config.scores):
+        raise errors.InputError(
+            f"scores: found {config.scores!r} with the classifier "
+            f"{config.classifier!r}, expected a folder with the classifier {SCORES!r} "
+            "and none with any other"
+        )
+    if config.heads and not config.classifier.startswith(_DEFAULT):
+        raise errors.InputError(
+            f"heads: found {config.heads!r}, expected none with the classifier "
+            f"{config.classifier!r}: they are heads of UntrimmedNet"
+        )
+    scores = config.action_score or config.edge_scores
+    if config.train_generator and not scores:
+        raise errors.InputError(
+            "train_generator: found true, expected action_score or edge_scores with "
+            "it: without a score there is nothing to train on"
+        )
+    if config.joint and not config.train_generator:
+        raise errors.InputError(
+            "joint: found true, expected train_generator with it: the head is "
+            "fine-tuned on what the generator's proposals cover"
+        )
+    if config.joint and config.classifier != _DEFAULT:
+        raise errors.InputError(
+            f"joint: found true with the classifier {config.classifier!r}, expected "
+            f"{_DEFAULT}, whose loss the paper fine-tunes"
+        )

@@ -1,0 +1,175 @@
+"""Evaluates detections against ground truth: mAP under the rule of either benchmark.
+
+    cleannet evaluate predictions.json --ground-truth activity_net.v1-2.json \\
+        --subset validation --tiou 0.5:0.05:0.95
+    cleannet evaluate detections.txt --ground-truth thumos14.json --subset test \\
+        --protocol thumos14 --variant 210 --tiou 0.1:0.1:0.7 --per-category
+    cleannet evaluate mine.json theirs.json --ground-truth thumos14.json
+
+Detections follow ActivityNet's JSON schema, or are THUMOS14's text where the file ends in
+.txt; the ground truth follows ActivityNet's, or is a folder of THUMOS14's text files. Of
+two files of detections it is also said whether they differ by more than noise. The exit
+status is 0, or 2 with the reason in one line where an input cannot be used.
+docs/evaluation.md says what each option means.
+"""
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+from cleannet_jax import errors
+from cleannet_jax.programs import options
+
+WHEN_STOPPED = "nothing was written"
+
+# Resamples for two files, where --bootstrap says nothing.
+_SAMPLES = 1000
+
+
+def parser() -> options.Parser:
+    """The options."""
+    from cleannet_jax import evaluate
+    from cleannet_jax.data import variants
+
+    made = options.Parser("evaluate", __doc__, takes="PREDICTIONS [PREDICTIONS] ")
+    made.add_argument(
+        "predictions", metavar="PREDICTIONS", nargs="+", help="one or two files"
+    )
+    made.add_option("--ground-truth", metavar="FILE", required=True, help="annotations")
+    made.add_option(
+        "--subset",
+        metavar="NAME",
+        help="the videos to evaluate (default: the one annotated subset that"
+        " PREDICTIONS has videos of)",
+    )
+    made.add_option(
+        "--protocol",
+        choices=evaluate.PROTOCOLS,
+        default="activitynet",
+        help=f"{_choices(evaluate.PROTOCOLS)}; activitynet for THUMOS14 too, as in the"
+        " paper",
+    )
+    descriptions = {
+        name: variant.description for name, variant in variants.VARIANTS.items()
+    }
+    made.add_option(
+        "--variant",
+        choices=variants.VARIANTS,
+        default="official",
+        help=f"of THUMOS14's ground truth. {_choices(descriptions)}",
+    )
+    made.add_option(
+        "--missing",
+        choices=evaluate.MISSING,
+        default="count-as-empty",
+        help="what becomes of annotated videos that PREDICTIONS has no entry for."
+        f" {_choices(evaluate.MISSING)}",
+    )
+    made.add_option(
+        "--tiou",
+        metavar="LIST",
+        default="0.1:0.1:0.9",
+        help="thresholds, as 0.3,0.5,0.7 or first:step:last; ActivityNet's own are"
+        " 0.5:0.05:0.95",
+    )
+    made.add_switch(
+        "--add-parents",
+        help="take every detection of CliffDiving for one of Diving too, which"
+        " contains it",
+    )
+    made.add_switch("--per-category", help="print the AP of each category too")
+    made.add_switch("--recall", help="class-agnostic average recall (AR@AN) too")
+    made.add_option(
+        "--diagnose",
+        choices=evaluate.BINS,
+        help="types of errors, and detection by length, coverage and number of"
+        " instances, in DETAD's bins for either benchmark",
+    )
+    made.add_option(
+        "--bootstrap",
+        metavar="N",
+        type=int,
+        help="95% confidence intervals from N resamples of the videos (default: 0,"
+        f" or {_SAMPLES} to compare two files)",
+    )
+    made.add_option("--seed", type=int, default=0, help="of the resamples", metavar="N")
+    made.add_option("--json", metavar="OUT", help="write the report to a file too")
+    return made
+
+
+def _choices(meanings: Mapping[str, str]) -> str:
+    return "; ".join(f"{name}: {meaning}" for name, meaning in meanings.items())
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Evaluates and prints."""
+    from cleannet_jax.data import files
+
+    if len(parsed.predictions) > 2:
+        raise errors.InputError(
+            f"expected one or two PREDICTIONS, found {len(parsed.predictions)}"
+        )
+    if (parsed.bootstrap or 0) < 0 or parsed.seed < 0:
+        raise errors.InputError("--bootstrap and --seed: expected 0 or more")
+    if parsed.json in (*parsed.predictions, parsed.ground_truth):
+        raise errors.InputError(f"--json: {parsed.json} is an input of this command")
+    text, content = _result(parsed)
+    print(text)
+    if parsed.json:
+        try:
+            files.write_json(parsed.json, content)
+        except OSError as error:
+            raise errors.InputError(f"{parsed.json}: {error.strerror}") from None
+    return 0
+
+
+def _result(parsed: argparse.Namespace) -> tuple[str, dict[str, Any]]:
+    """What to print, and the same for a JSON file."""
+    from cleannet_jax import compare, results
+    from cleannet_jax.report import comparison, evaluation
+
+    reports = _reports(parsed)
+    texts = [
+        evaluation.as_text(report, per_category=parsed.per_category)
+        for report in reports
+    ]
+    if len(reports) == 1:
+        return texts[0], results.as_dict(reports[0])
+    difference = compare.compare(
+        *reports, samples=parsed.bootstrap or _SAMPLES, seed=parsed.seed
+    )
+    texts.append(comparison.as_text(difference))
+    return "\n\n".join(texts), comparison.as_dict(difference)
+
+
+def _reports(parsed: argparse.Namespace) -> list[Any]:
+    """A report on each of the files that were named."""
+    from cleannet_jax import evaluate, thresholds
+    from cleannet_jax.data import variants
+
+    tious = thresholds.parse_tious(parsed.tiou)
+    annotations = evaluate.read_annotations(parsed.ground_truth)
+    reports = []
+    for source in parsed.predictions:
+        predictions = evaluate.read_predictions(source)
+        if parsed.add_parents:
+            predictions = variants.with_parents(predictions)
+        subset = parsed.subset or evaluate.find_subset(
+            predictions, annotations, source=source
+        )
+        report = evaluate.evaluate(
+            predictions,
+            annotations,
+            subset=subset,
+            tious=tious,
+            protocol=parsed.protocol,
+            variant=parsed.variant,
+            missing=parsed.missing,
+            recall=parsed.recall,
+            samples=parsed.bootstrap or 0,
+            seed=parsed.seed,
+            bins=parsed.diagnose,
+            source=source,
+        )
+        reports.append(report)
+    return reports

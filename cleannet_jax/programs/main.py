@@ -1,0 +1,97 @@
+"""The command `cleannet`: the table of programs, exit codes, and how a mistake ends.
+
+Exit codes: 0, done; 1, done, but something was found or left out that the output names;
+2, not done, with the reason as the last line; 128 and a signal's number, stopped by it.
+"""
+
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import cleannet_jax
+from cleannet_jax import errors
+
+PROGRAMS = {
+    "train": "train a method on features and evaluate it beside its baselines",
+    "localize": "find the actions in videos with a trained run",
+    "evaluate": "mAP of detections, with intervals, comparisons and error types",
+    "score": "contrast scores for proposals of any origin",
+    "convert": "make a feature folder from another code base's features",
+    "validate": "check a feature folder before it is trained on",
+    "ablate": "compare methods over seeds: the paper's tables on any data",
+    "table": "gather the results of several runs in one table",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit code.
+
+    Args:
+      arguments: without the name of the command; None for the process's own.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    name = arguments[0] if arguments else "--help"
+    if name in ("-h", "--help", "help"):
+        print(_overview())
+        return 0
+    if name in ("--version", "version"):
+        print(f"cleannet_jax {cleannet_jax.__version__}")
+        return 0
+    if name not in PROGRAMS:
+        near = difflib.get_close_matches(name, PROGRAMS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else ", ".join(PROGRAMS)
+        print(f"error: cleannet: no program {name!r}: {hint}", file=sys.stderr)
+        return 2
+    return run(name, arguments[1:])
+
+
+def run(name: str, arguments: Sequence[str] | None = None) -> int:
+    """Runs one program; returns its exit code.
+
+    Args:
+      name: a key of `PROGRAMS`.
+      arguments: of the program; None for the process's own.
+    """
+    program = importlib.import_module(f"cleannet_jax.programs.{name}")
+    parsed = program.parser().parse_args(arguments)
+    try:
+        return program.run(parsed)
+    except errors.InputError as error:
+        if error.report:
+            print(error.report, file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except errors.Interrupted as stop:
+        print(stop, file=sys.stderr)
+        return 128 + stop.signal_number
+    except BrokenPipeError:
+        # Whoever read the output has seen enough, as `head` does.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"error: {place}{error.strerror or error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"stopped; {program.WHEN_STOPPED}", file=sys.stderr)
+        return 130
+
+
+def _overview() -> str:
+    """What `cleannet --help` prints."""
+    width = max(map(len, PROGRAMS))
+    rows = [f"  {name:<{width}}  {what}" for name, what in PROGRAMS.items()]
+    return "\n".join(
+        [
+            "usage: cleannet PROGRAM [OPTIONS]",
+            "",
+            "Finds when what happens in untrimmed videos, having learned from labels of",
+            "whole videos: CleanNet (ICCV 2019) in JAX.",
+            "",
+            *rows,
+            "",
+            "cleannet PROGRAM --help has the options of a program; cleannet --version.",
+        ]
+    )

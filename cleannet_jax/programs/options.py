@@ -1,0 +1,255 @@
+"""Command lines: options of every program, and a config from a file and its fields.
+
+An option can be written --head-steps or --head_steps. A switch is --joint, --no-joint,
+or --joint with true, yes, 1, false, no or 0 in any case.
+"""
+
+import argparse
+import dataclasses
+import difflib
+import importlib.resources
+import pathlib
+import re
+import runpy
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from cleannet_jax import config as config_lib
+from cleannet_jax import errors
+
+_TRUTHS = {"true": True, "yes": True, "1": True, "false": False, "no": False}
+_TRUTHS |= {"0": False}
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser of one program's options, which says what a misspelt one is near to."""
+
+    def __init__(self, name: str, description: str, *, takes: str = "") -> None:
+        super().__init__(
+            prog=f"cleannet {name}",
+            usage=f"cleannet {name} {takes}[OPTIONS]",
+            description=description,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        self._switches: set[str] = set()
+
+    def add_option(
+        self, flag: str, *, help: str, group: Any = None, kind: str = "", **more: Any
+    ) -> None:
+        """Adds an option whose help ends with what it takes and its default.
+
+        Args:
+          flag: as in --head-steps.
+          help: what it is.
+          group: of the help; None for the program's own options.
+          kind: what a value is, with its unit.
+          more: as for `add_argument`.
+        """
+        default = more.get("default")
+        shown = config_lib.as_text(default) if default is not None else ""
+        parts = [kind, f"default: {shown}" if shown else ""]
+        extra = "; ".join(part for part in parts if part)
+        text = f"{help} ({extra})" if extra else help
+        (group or self).add_argument(flag, help=text.replace("%", "%%"), **more)
+
+    def add_switch(
+        self, flag: str, *, help: str, group: Any = None, default: bool | None = False
+    ) -> None:
+        """Adds --flag and --no-flag; None where leaving both out means neither."""
+        name = flag.removeprefix("--")
+        place = (group or self).add_mutually_exclusive_group()
+        shown = "" if default is None else f" (default: {config_lib.as_text(default)})"
+        place.add_argument(
+            flag, action="store_true", default=default, help=help + shown
+        )
+        place.add_argument(
+            f"--no-{name}",
+            action="store_false",
+            default=default,
+            dest=name.replace("-", "_"),
+            help=argparse.SUPPRESS,
+        )
+        self._switches.add(flag)
+
+    def add_old_spelling(self, flag: str, dest: str) -> None:
+        """Adds a spelling of earlier versions, which goes on working unseen."""
+        self.add_argument(
+            flag, dest=dest, default=argparse.SUPPRESS, help=argparse.SUPPRESS
+        )
+
+    def parse_args(self, arguments: Sequence[str] | None = None) -> Any:  # type: ignore[override]
+        """The values of the options; ends the program where there is a mistake."""
+        given = list(sys.argv[1:] if arguments is None else arguments)
+        return super().parse_args(self._normalised(given))
+
+    def _normalised(self, arguments: list[str]) -> list[str]:
+        """Dashes in names of options, and switches without a value."""
+        found: list[str] = []
+        waiting = list(reversed(arguments))
+        while waiting:
+            argument = waiting.pop()
+            if not argument.startswith("--") or argument == "--":
+                found.append(argument)
+                continue
+            name, equals, value = argument.partition("=")
+            name = name.replace("_", "-")
+            if name in self._switches:
+                if not equals and waiting and waiting[-1].lower() in _TRUTHS:
+                    equals, value = "=", waiting.pop()
+                if equals:
+                    if value.lower() not in _TRUTHS:
+                        self.error(f"{name}: found {value!r}, expected true or false")
+                    name = name if _TRUTHS[value.lower()] else f"--no-{name[2:]}"
+                found.append(name)
+            else:
+                found.append(name + equals + value)
+        return found
+
+    def error(self, message: str) -> NoReturn:
+        """Ends the program with the mistake in one line, and what may be meant."""
+        unknown = re.search(r"unrecognized arguments: .*?(--[\w-]+)", message)
+        if unknown:
+            near = difflib.get_close_matches(
+                unknown[1], self._option_string_actions, n=1, cutoff=0.6
+            )
+            message = f"no option {unknown[1]}"
+            if near:
+                message += f": did you mean {near[0]}?"
+        self.exit(2, f"error: {message} ({self.prog} --help lists the options)\n")
+
+
+def add_config(parser: Parser) -> None:
+    """Adds --dataset, --config, --data and an option for every field of the config."""
+    known = ", ".join(dataset_names())
+    parser.add_option("--dataset", help=f"a config: {known}", metavar="NAME")
+    parser.add_option(
+        "--config",
+        metavar="FILE",
+        help="a config in a file instead: .py with get_config(), .json, or a run's"
+        " config.json",
+    )
+    parser.add_option(
+        "--data",
+        metavar="DIR",
+        help="feature folder; without it the run is on a generated sample",
+    )
+    add_cache(parser)
+    for title, fields in config_lib.groups().items():
+        group = parser.add_argument_group(f"config: {title}")
+        for field in fields:
+            if field.name not in ("dataset", "classifier"):
+                _add_field(parser, group, field)
+
+
+def _add_field(parser: Parser, group: Any, field: dataclasses.Field) -> None:
+    """Adds the option of one field; left out, it is as the config has it."""
+    flag = f"--{field.name.replace('_', '-')}"
+    text, unit = field.metadata["help"], field.metadata["unit"]
+    default = config_lib.as_text(field.default)
+    if isinstance(field.default, bool):
+        parser.add_switch(flag, help=f"{text} ({default})", group=group, default=None)
+        return
+    kind = config_lib.kind_of(field.name) + (f", {unit}" if unit else "")
+    extra = f"{kind}; {default}" if default else kind
+    parser.add_option(flag, help=f"{text} ({extra})", group=group, metavar="VALUE")
+
+
+def add_cache(parser: Parser) -> None:
+    """Adds --compilation-cache."""
+    parser.add_option(
+        "--compilation-cache",
+        metavar="DIR",
+        help="folder of compiled programs, used again by later runs; `none` for none"
+        " (default: as JAX_COMPILATION_CACHE_DIR says, or cleannet_jax in the user's"
+        " cache folder)",
+    )
+
+
+def dataset_names() -> list[str]:
+    """The configs that there are."""
+    folder = importlib.resources.files("cleannet_jax.configs")
+    names = (pathlib.PurePath(path.name) for path in folder.iterdir())
+    return sorted(n.stem for n in names if n.suffix == ".py" and n.stem != "__init__")
+
+
+def read_config(
+    parsed: argparse.Namespace, method: str | None = None
+) -> config_lib.Config:
+    """The config that a command line names, with the fields that it sets.
+
+    Args:
+      parsed: arguments with the options of `add_config`.
+      method: as for `methods.apply`; None for the config as it is.
+
+    Raises:
+      InputError: there is no such config or method, or a field is not of its type.
+    """
+    config = named_config(parsed)
+    if method is not None:
+        from cleannet_jax import methods
+
+        config = methods.apply(config, method)
+    named = {}
+    for field in dataclasses.fields(config_lib.Config):
+        value = getattr(parsed, field.name, None)
+        if field.name == "dataset" or value is None or value == "":
+            continue
+        is_text = isinstance(value, str)
+        named[field.name] = (
+            config_lib.parse_value(field.name, value) if is_text else value
+        )
+    if "heads" in named:
+        # Heads that were trained elsewhere take the place of stage 1.
+        named.setdefault("head_steps", 0)
+    config = dataclasses.replace(config, **named)
+    own = pathlib.Path(parsed.data, "manifest.json") if parsed.data else None
+    if own and own.exists() and config.manifest and "manifest" not in named:
+        print(f"note: {own} describes the features, not {config.manifest}")
+        config = dataclasses.replace(config, manifest="")
+    return config
+
+
+def named_config(parsed: argparse.Namespace) -> config_lib.Config:
+    """The config of --dataset or of --config."""
+    names = dataset_names()
+    if parsed.dataset is not None and parsed.dataset not in names:
+        near = difflib.get_close_matches(parsed.dataset, names, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise errors.InputError(
+            f"--dataset: found {parsed.dataset!r}, expected one of "
+            f"{', '.join(names)}{hint}"
+        )
+    if parsed.config is not None and parsed.dataset is not None:
+        raise errors.InputError("--config: expected it or --dataset, found both")
+    if parsed.config is not None:
+        return _config_from_file(pathlib.Path(parsed.config))
+    if parsed.dataset is None:
+        raise errors.InputError(
+            f"--dataset: found none, expected one of {', '.join(names)}, or --config"
+        )
+    folder = importlib.resources.files("cleannet_jax.configs")
+    with importlib.resources.as_file(folder / f"{parsed.dataset}.py") as path:
+        return runpy.run_path(str(path))["get_config"]()
+
+
+def _config_from_file(path: pathlib.Path) -> config_lib.Config:
+    """The config of a Python or a JSON file."""
+    if not path.is_file():
+        raise errors.InputError(f"--config: {path}: no such file")
+    if path.suffix == ".py":
+        found = runpy.run_path(str(path)).get("get_config")
+        config = found() if callable(found) else None
+        if not isinstance(config, config_lib.Config):
+            raise errors.InputError(
+                f"--config: {path}: expected a function get_config that returns a Config"
+            )
+        return config
+    from cleannet_jax.data import files
+
+    content = files.read_json(path)
+    if isinstance(content, dict) and isinstance(content.get("config"), dict):
+        content = content["config"]
+    if not isinstance(content, dict):
+        raise errors.InputError(f"--config: {path}: expected an object of fields")
+    return config_lib.from_json(content, place=f"--config: {path}")

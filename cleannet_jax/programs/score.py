@@ -1,0 +1,112 @@
+"""Scores proposals of any origin by the contrast in snippet-level predictions.
+
+One video, proposals in snippets, (P, 2) or (N, P, 2):
+
+    cleannet score --scp video.npy --proposals proposals.npz --out scored.npz
+
+Many videos, proposals in seconds as ActivityNet JSON; SCP_FOLDER holds ID.npy (T, N)
+for every video and scp.json, {"categories": [N names]} (`cleannet localize --scp` writes
+it, with the time base of every video):
+
+    cleannet score --scp SCP_FOLDER --proposals proposals.json \\
+        --snippet-seconds 0.5 --out scored.json
+
+The output is the input with five scores at every proposal: action (s_a), starting
+(s_s), ending (s_e), contrast (s) and outer_inner, AutoLoc's; in JSON, "score" becomes
+the one that --evaluator names and the score that was there stays under "input_score".
+"""
+
+import argparse
+import math
+
+from cleannet_jax import errors
+from cleannet_jax.programs import options
+
+WHEN_STOPPED = "nothing was written"
+
+
+def parser() -> options.Parser:
+    """The options."""
+    from cleannet_jax import score
+
+    made = options.Parser("score", __doc__)
+    made.add_option(
+        "--scp",
+        required=True,
+        metavar="PATH",
+        help="(T, N) .npy file, probabilities in [0, 1], or a folder of them",
+    )
+    made.add_option(
+        "--proposals",
+        required=True,
+        metavar="FILE",
+        help=".npz with the array `proposals` in snippets, ActivityNet JSON, or .txt, a "
+        "proposal list of SSN (structured segment networks)",
+    )
+    made.add_option(
+        "--out",
+        required=True,
+        metavar="FILE",
+        help="same kind of file as --proposals; JSON for a proposal list of SSN",
+    )
+    made.add_option(
+        "--evaluator",
+        choices=score.EVALUATORS,
+        default="contrast",
+        help="what becomes the score of a proposal in JSON",
+    )
+    made.add_option(
+        "--annotations",
+        metavar="FILE",
+        help="annotation file with the durations that a proposal list of SSN lacks",
+    )
+    made.add_option(
+        "--snippet-seconds",
+        type=float,
+        metavar="S",
+        kind="seconds",
+        help="from one snippet to the next, for JSON: 15 frames at 30 fps are 0.5; left"
+        " out, it is as SCP_FOLDER/scp.json says",
+    )
+    made.add_option(
+        "--offset-seconds",
+        type=float,
+        default=0.0,
+        metavar="S",
+        kind="seconds",
+        help="time at which snippet 0 starts",
+    )
+    options.add_cache(made)
+    return made
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Scores and writes; says how many."""
+    from cleannet_jax import score
+    from cleannet_jax.programs import compilation
+
+    compilation.cache(parsed.compilation_cache)
+    for option in ("snippet_seconds", "offset_seconds"):
+        value = getattr(parsed, option)
+        lowest = 0 if option == "snippet_seconds" else -math.inf
+        if value is not None and not lowest < value < math.inf:
+            name = option.replace("_", "-")
+            raise errors.InputError(
+                f"--{name}: found {value}, expected a number of seconds"
+            )
+    if parsed.out in (parsed.proposals, parsed.scp):
+        raise errors.InputError(f"--out: {parsed.out} is an input of this command")
+    if parsed.proposals.endswith(".npz"):
+        count = score.score_arrays(parsed.scp, parsed.proposals, parsed.out)
+    else:
+        count = score.score_submission(
+            parsed.scp,
+            parsed.proposals,
+            parsed.out,
+            snippet_seconds=parsed.snippet_seconds,
+            offset_seconds=parsed.offset_seconds,
+            annotations=parsed.annotations,
+            evaluator=parsed.evaluator,
+        )
+    print(f"{count} proposals scored: {parsed.out}")
+    return 0

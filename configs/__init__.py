@@ -1,0 +1,1 @@
+"""One file an experiment, with `get_config()`; installed as `cleannet_jax.configs`."""
