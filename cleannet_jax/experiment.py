@@ -125,7 +125,7 @@ def train_and_evaluate(
     folder: pathlib.Path,
     *,
     dataset: features_lib.Dataset | None = None,
-) -> str:
+) -> list[Row]:
     """Trains a method and evaluates it next to its baselines.
 
     Args:
@@ -136,7 +136,7 @@ def train_and_evaluate(
       dataset: what is in `data`, where it was opened already.
 
     Returns:
-      The table of results, baselines first.
+      The rows of the table of results, baselines first.
     """
     dataset = dataset or open_dataset(config, data)
     check_evaluation(dataset)
@@ -151,11 +151,7 @@ def train_and_evaluate(
             for name, own in rows.items()
         }
         models[method] = localize_lib.Model(config, trained, saved)
-        evaluated = evaluate_rows(models, dataset, folder)
-        table = table_text(evaluated, dataset)
-        with files.open_atomic(folder / "results" / "table.txt") as file:
-            file.write(table + "\n")
-    return table
+        return evaluate_rows(models, dataset, folder)
 
 
 def check_evaluation(dataset: features_lib.Dataset) -> None:
@@ -214,25 +210,6 @@ def evaluate_rows(
 def details(dataset: features_lib.Dataset) -> str:
     """What a predictions file says of the data that it was made from."""
     return f"{dataset.name}. {GENERATED_NOTE}" if dataset.generated else dataset.name
-
-
-def table_text(rows: list[Row], dataset: features_lib.Dataset) -> str:
-    """The table at the end of an experiment: mAP in percent for every row."""
-    report = rows[-1].report
-    tious = report.result.tious
-    lines = [GENERATED_NOTE] if dataset.generated else []
-    lines.append(
-        f"{dataset.name}, subset {report.subset!r}: {report.num_videos} videos, "
-        f"{report.num_instances} instances; protocol {report.protocol}; mAP in percent"
-    )
-    heads = "".join(f"{tiou:>7.2f}" for tiou in tious)
-    width = max(16, *(len(row.method) + 2 for row in rows))
-    lines.append(f"{'tIoU':<{width}}{heads}{'mean':>8}")
-    for row in rows:
-        values = 100 * row.report.result.mean
-        figures = "".join(f"{value:>7.1f}" for value in values)
-        lines.append(f"{row.method:<{width}}{figures}{values.mean():>8.1f}")
-    return "\n".join(lines)
 
 
 def restore(folder: pathlib.Path, description: runs.Description) -> Params:

@@ -10,17 +10,24 @@ from cleannet_jax import config, errors, experiment, methods, runs, train
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import recovered_heads
 from cleannet_jax.models import head, untrimmednet
+from cleannet_jax.report import experiment as report_lib
 
 
 def run_program(name, *arguments):
     return programs.run(name.removesuffix(".py"), *arguments)
 
 
+def table_of(made, method, data, folder):
+    dataset = experiment.open_dataset(made, str(data))
+    rows = experiment.train_and_evaluate(
+        made, method, str(data), folder, dataset=dataset
+    )
+    return report_lib.write_table(rows, dataset, folder)
+
+
 def test_a_run_from_training_to_new_detections(feature_folder, tiny_config, tmp_path):
     folder = tmp_path / "run"
-    table = experiment.train_and_evaluate(
-        tiny_config, "full", str(feature_folder), folder
-    )
+    table = table_of(tiny_config, "full", feature_folder, folder)
     assert "tiny, subset 'validation': 4 videos" in table
     assert [line.split()[0] for line in table.splitlines()[1:]] == [
         "tIoU",
@@ -42,10 +49,9 @@ def test_a_run_from_training_to_new_detections(feature_folder, tiny_config, tmp_
     results = json.loads((folder / "results" / "full.json").read_text())
     assert results["generated_data"] is False
     # Again: nothing is trained, and the same comes out.
-    again = experiment.train_and_evaluate(
-        tiny_config, "full", str(feature_folder), folder
-    )
+    again = table_of(tiny_config, "full", feature_folder, folder)
     assert again == table
+    assert (folder / "results" / "table.txt").read_text() == f"{table}\n"
     # The same detections from the checkpoint alone.
     out, scp = tmp_path / "found.json", tmp_path / "scp"
     done = run_program(
@@ -86,7 +92,7 @@ def test_heads_from_elsewhere_take_the_place_of_stage_1(
 ):
     plain = methods.apply(tiny_config, "plain")
     data = str(feature_folder)
-    first = experiment.train_and_evaluate(plain, "plain", data, tmp_path / "trained")
+    first = table_of(plain, "plain", data, tmp_path / "trained")
     dataset = experiment.open_dataset(plain, data)
     stage = train.Stage("head", plain, dataset.streams)
     fresh = untrimmednet.create_params(jax.random.key(0), dataset.streams, 3)
@@ -98,7 +104,7 @@ def test_heads_from_elsewhere_take_the_place_of_stage_1(
     recovered_heads.write(path, found)
     given = dataclasses.replace(plain, heads=str(path), head_steps=0)
     folder = tmp_path / "given"
-    assert experiment.train_and_evaluate(given, "plain", data, folder) == first
+    assert table_of(given, "plain", data, folder) == first
     params = experiment.restore(folder, runs.read_description(folder))
     fused = head.fuse_streams([streams["rgb"], streams["flow"]])
     for one, other in zip(

@@ -470,7 +470,7 @@ def test_program_reports_and_tells_errors_by_its_status(feature_folder, tmp_path
 def test_program_says_in_one_line_what_cannot_be_checked(feature_folder, tmp_path):
     (tmp_path / "empty").mkdir()
     for arguments, message in (
-        ((tmp_path / "empty",), "empty/manifest.json: no such file; write one as in"),
+        ((tmp_path / "empty",), "empty: no manifest.json in it; write one as in the"),
         ((feature_folder, "--manifest", tmp_path / "x.json"), "x.json: no such file"),
         (
             (feature_folder, "--json", tmp_path / "no/x.json"),
