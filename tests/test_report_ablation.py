@@ -10,14 +10,14 @@ from cleannet_jax import ablate, methods
 from cleannet_jax.report import ablation, paper
 
 
-def table_of(generated=False):
+def table_of(generated=False, dataset="thumos14"):
     results = [
         ablate.Result("plain", (0, 1), np.array([[50.0, 10, 30], [54, 14, 34]])),
         ablate.Result("w_talc", (0,), np.array([[40.0, 20, 30]])),
         ablate.Result("w_talc+plain", (0,), np.array([[41.0, 21, 31]])),
         ablate.Result("untrimmednet", (0,), np.array([[9.0, 7, 8]])),
     ]
-    return ablate.Ablation("thumos14", "data", generated, (0.3, 0.5), results)
+    return ablate.Ablation(dataset, "data", generated, (0.3, 0.5), results)
 
 
 def test_tables_by_hand():
@@ -46,6 +46,24 @@ def test_tables_by_hand():
     assert r"$52.0 \pm 2.8$" in ablation.as_latex(table_of())
     content = json.loads(ablation.as_json(table_of()))
     assert content["methods"]["plain"]["map"] == [[50.0, 10.0], [54.0, 14.0]]
+
+
+def test_the_paper_stands_beside_its_own_data_alone():
+    other = table_of(dataset="sfinge3d")
+    for form in (
+        ablation.as_text,
+        ablation.as_csv,
+        ablation.as_latex,
+        ablation.as_json,
+    ):
+        assert "paper" in form(table_of())
+        assert "paper" not in form(other)
+    lines = [" ".join(line.split()) for line in ablation.as_text(other).splitlines()]
+    assert "w_talc 40.0 20.0 30.0 1" in lines
+    assert r"w\_talc & $40.0$ & $20.0$ & $30.0$ \\" in ablation.as_latex(other)
+    # Of its own data, the methods that it does not have are empty.
+    methods_of = json.loads(ablation.as_json(table_of()))["methods"]
+    assert methods_of["w_talc+plain"]["paper"] == {}
 
 
 def test_generated_data_is_said_in_every_form():

@@ -1,4 +1,7 @@
-"""The tables of an ablation as text, CSV, LaTeX and JSON, mAP in percent."""
+"""The tables of an ablation as text, CSV, LaTeX and JSON, mAP in percent.
+
+The paper's figures stand beside ours where the data are the paper's, and nowhere else.
+"""
 
 import json
 import pathlib
@@ -9,8 +12,7 @@ import numpy as np
 from cleannet_jax import ablate, experiment
 from cleannet_jax import methods as methods_lib
 from cleannet_jax.data import files
-from cleannet_jax.report import paper as paper_lib
-from cleannet_jax.report import tables
+from cleannet_jax.report import paper, tables
 
 
 def write_tables(ablation: ablate.Ablation, folder: pathlib.Path) -> None:
@@ -23,20 +25,18 @@ def write_tables(ablation: ablate.Ablation, folder: pathlib.Path) -> None:
 
 def as_text(ablation: ablate.Ablation) -> str:
     """The tables for a person, the paper's figures at tIoU 0.5 in the last column."""
-    name, paper = _paper(ablation)
+    cited = _cited(ablation)
     lines = [experiment.GENERATED_NOTE] if ablation.generated else []
     lines.append(ablation.data)
-    lines.append(
-        "mean ± standard deviation over seeds; paper: its mAP at tIoU 0.5 on "
-        f"{name}, other features"
-    )
-    head = [f"{tiou:.2f}" for tiou in ablation.tious] + ["mean", "seeds", "paper"]
+    where = f"; paper: its mAP at tIoU 0.5 on {ablation.dataset}, other features"
+    lines.append(f"mean ± standard deviation over seeds{where if cited else ''}")
+    head = [f"{tiou:.2f}" for tiou in ablation.tious] + ["mean", "seeds"]
     for title, results in _tables(ablation):
-        rows = [[title, *head]]
+        rows = [[title, *head, *(["paper"] if cited else [])]]
         for result in results:
-            cited = paper.get(result.method, {}).get(0.5)
-            last = [str(len(result.seeds)), "" if cited is None else f"{cited:.1f}"]
-            rows.append([result.method, *_figures(result), *last])
+            seeds = str(len(result.seeds))
+            last = [_at_half(cited, result)] if cited else []
+            rows.append([result.method, *_figures(result), seeds, *last])
         lines += ["", *tables.aligned(rows)]
     if rows := matrix(ablation):
         lines += ["", *tables.aligned(rows)]
@@ -65,52 +65,53 @@ def matrix(ablation: ablate.Ablation) -> list[list[str]]:
 
 def as_csv(ablation: ablate.Ablation) -> str:
     """One line a method and tIoU, and one for the mean over tIoU."""
-    name, paper = _paper(ablation)
-    head = ("method", "tiou", "map_mean", "map_deviation", "seeds")
-    rows = [[*head, f"paper_{name}", "generated_data"]]
+    cited = _cited(ablation)
+    head = ["method", "tiou", "map_mean", "map_deviation", "seeds"]
+    head += [f"paper_{ablation.dataset}"] if cited else []
+    rows = [[*head, "generated_data"]]
     for result in ablation.results:
-        cited = paper.get(result.method, {})
         columns = [*ablation.tious, "mean"], result.mean, result.deviation
         for tiou, mean, deviation in zip(*columns, strict=True):
             spread = "" if np.isnan(deviation) else f"{deviation:.4f}"
             row = [result.method, tiou, f"{mean:.4f}", spread, len(result.seeds)]
-            rows.append([*row, cited.get(tiou, ""), str(ablation.generated).lower()])
+            row += [cited.get(result.method, {}).get(tiou, "")] if cited else []
+            rows.append([*row, str(ablation.generated).lower()])
     return tables.as_csv(rows)
 
 
 def as_latex(ablation: ablate.Ablation) -> str:
     """A tabular of every table, without any package."""
-    name, paper = _paper(ablation)
+    cited = _cited(ablation)
     notes = [experiment.GENERATED_NOTE] if ablation.generated else []
     lines = [f"% {note}" for note in [*notes, ablation.data]]
-    head = [f"{tiou:g}" for tiou in ablation.tious] + ["mean", "paper, 0.5"]
+    head = [f"{tiou:g}" for tiou in ablation.tious] + ["mean"]
     for title, results in _tables(ablation):
-        rows = [["Method", *head]]
+        rows = [["Method", *head, *(["paper, 0.5"] if cited else [])]]
         for result in results:
-            cited = paper.get(result.method, {}).get(0.5)
             figures = [f"${text}$".replace("±", r"\pm") for text in _figures(result)]
             method = result.method.replace("_", r"\_")
-            rows.append([method, *figures, "" if cited is None else f"{cited:.1f}"])
-        lines += [f"% {title}; paper: {name}, other features"]
-        lines += [*tables.as_latex(rows), ""]
+            last = [_at_half(cited, result)] if cited else []
+            rows.append([method, *figures, *last])
+        where = f"; paper: {ablation.dataset}, other features" if cited else ""
+        lines += [f"% {title}{where}", *tables.as_latex(rows), ""]
     return "\n".join(lines)
 
 
 def as_json(ablation: ablate.Ablation) -> str:
     """Everything, every seed, in percent."""
-    name, paper = _paper(ablation)
+    cited = _cited(ablation)
     content = {
         "data": ablation.data,
         "generated_data": ablation.generated,
         "unit": "percent",
         "tious": ablation.tious,
-        "paper_data": name,
+        **({"paper_data": ablation.dataset} if cited else {}),
         "methods": {
             result.method: {
                 "seeds": result.seeds,
                 "map": result.map[:, :-1].tolist(),
                 "mean": result.map[:, -1].tolist(),
-                "paper": paper.get(result.method, {}),
+                **({"paper": cited.get(result.method, {})} if cited else {}),
             }
             for result in ablation.results
         },
@@ -118,12 +119,15 @@ def as_json(ablation: ablate.Ablation) -> str:
     return json.dumps(content, indent=1) + "\n"
 
 
-def _paper(
-    ablation: ablate.Ablation,
-) -> tuple[str, Mapping[str, Mapping[float, float]]]:
-    """The paper's data and figures to print beside ours: its own where it has them."""
-    name = ablation.dataset if ablation.dataset in paper_lib.PAPER else "thumos14"
-    return name, paper_lib.PAPER[name]
+def _cited(ablation: ablate.Ablation) -> Mapping[str, Mapping[float, float]]:
+    """The paper's figures on these data by method; empty where it has none."""
+    return paper.PAPER.get(ablation.dataset, {})
+
+
+def _at_half(cited: Mapping[str, Mapping[float, float]], result: ablate.Result) -> str:
+    """The paper's figure of a method at tIoU 0.5; empty where it has none."""
+    figure = cited.get(result.method, {}).get(0.5)
+    return "" if figure is None else f"{figure:.1f}"
 
 
 def _tables(ablation: ablate.Ablation) -> list[tuple[str, list[ablate.Result]]]:
