@@ -13,7 +13,8 @@ A cell whose results are there is never run again.
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Sequence
+import types
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -22,6 +23,7 @@ import numpy as np
 from cleannet_jax import config as config_lib
 from cleannet_jax import experiment, localize, logs, runs, train
 from cleannet_jax import methods as methods_lib
+from cleannet_jax import results as results_lib
 from cleannet_jax.data import features as features_lib
 from cleannet_jax.data import files
 from cleannet_jax.data import snippets as snippets_lib
@@ -60,6 +62,8 @@ class Ablation(NamedTuple):
     generated: bool
     tious: tuple[float, ...]
     results: list[Result]
+    # By the name of a cell, what `results.cautions` says of its evaluation.
+    cautions: Mapping[str, Sequence[str]] = types.MappingProxyType({})
 
 
 def ablate(
@@ -203,7 +207,7 @@ def collect(
     folder: pathlib.Path,
 ) -> Ablation:
     """The results of the cells that are done."""
-    results, report = [], {}
+    results, report, cautions = [], {}, {}
     for method in methods:
         rows = {}
         for seed in seeds:
@@ -211,6 +215,7 @@ def collect(
             if path.exists():
                 report = files.read_json(path)
                 rows[seed] = [*report["map"], report["mean"]]
+                cautions[f"{method}, seed {seed}"] = results_lib.cautions(report)
         if rows:
             results.append(Result(method, tuple(rows), np.array(list(rows.values()))))
     data = (
@@ -218,4 +223,6 @@ def collect(
         f"{report.get('num_videos')} videos, {report.get('num_instances')} instances; "
         f"protocol {report.get('protocol')}; mAP in percent"
     )
-    return Ablation(config.dataset, data, dataset.generated, config.tious, results)
+    return Ablation(
+        config.dataset, data, dataset.generated, config.tious, results, cautions
+    )

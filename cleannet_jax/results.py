@@ -4,11 +4,13 @@ Rates are in percent, and what is not known is None.
 """
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from cleannet_jax import evaluate
+from cleannet_jax.data import agreement
 from cleannet_jax.metrics import average_precision, average_recall
 from cleannet_jax.metrics import diagnosis as diagnosis_lib
 
@@ -129,3 +131,19 @@ def averages(result: average_precision.AveragePrecision) -> list[tuple[str, floa
             mean = float(100 * result.mean[places].mean())
             averages.append((f"{first}:{last}", mean))
     return averages
+
+
+def cautions(facts: Mapping[str, Any]) -> list[str]:
+    """Returns what whoever reads a mean of this evaluation should know, a line each.
+
+    Args:
+      facts: of a report: what `as_dict` returned, or the attributes of the report.
+    """
+    lines = list(facts.get("warnings", ()))
+    uncovered = facts.get("uncovered", ())
+    if uncovered:
+        lines.append(
+            f"annotated videos without a detection: {len(uncovered)} of"
+            f" {facts['num_annotated']}, {agreement.listed(uncovered)}"
+        )
+    return lines

@@ -66,6 +66,18 @@ def test_the_paper_stands_beside_its_own_data_alone():
     assert methods_of["w_talc+plain"]["paper"] == {}
 
 
+def test_warnings_are_below_the_tables():
+    found = table_of()._replace(
+        cautions={"plain, seed 0": ["there is no detection"], "plain, seed 1": []}
+    )
+    text = ablation.as_text(found, warnings=["warning: no features: 1 video, 'a'"])
+    assert text.splitlines()[-3:] == [
+        "",
+        "warning: there is no detection (plain, seed 0; 1 of 2 evaluations have such)",
+        "warning: no features: 1 video, 'a'",
+    ]
+
+
 def test_generated_data_is_said_in_every_form():
     made = table_of(generated=True)
     for form in (ablation.as_text, ablation.as_latex):

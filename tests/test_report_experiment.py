@@ -44,3 +44,21 @@ def test_table_by_hand():
 
 def test_generated_data_is_said_first():
     assert report_lib.as_text(ROWS, MADE).startswith("GENERATED DATA: ")
+
+
+def test_warnings_are_below_the_table_one_line_a_kind():
+    stray = "detections in videos that the subset does not list: {}, in 'x'"
+    rows = [
+        row("plain", 0.25, 0.125, warnings=(stray.format(1),)),
+        row("full", 0.5, 0.5, warnings=(stray.format(2),), uncovered=("a", "b")),
+    ]
+    text = report_lib.as_text(
+        rows, RECORDED, warnings=["warning: no features: 1 video"]
+    )
+    assert text.splitlines()[-3:] == [
+        f"warning: {stray.format(1)} (plain; 2 of 2 evaluations have such)",
+        "warning: annotated videos without a detection: 2 of 4, 'a', 'b'"
+        + " (full; 1 of 2 evaluations have such)",
+        "warning: no features: 1 video",
+    ]
+    assert "evaluations" not in report_lib.as_text(rows[:1], RECORDED)

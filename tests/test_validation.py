@@ -376,6 +376,21 @@ def test_text_is_bounded_and_the_dict_is_whole(tmp_path):
     assert content["subsets"][1]["longest"] == 8
 
 
+def test_summary_has_what_matters_for_the_numbers(tmp_path):
+    ids = ("a", "b", "c", "d")
+    durations = {"c": 40.0}
+    make_folder(tmp_path, dict.fromkeys(ids) | {"c": 4, "d": 40}, durations=durations)
+    report = validate(tmp_path)
+    assert report_lib.summary_lines(report) == [
+        "warning: length against duration: 1 video, 'c': 4 snippets of 15 frames at 30"
+        + " fps end at 2.00 s, the annotated duration is 40.00 s",
+        "warning: no features: 2 videos, the first 'a' (training): annotated, but"
+        + " without features: not trained on, and without detections when scored",
+    ]
+    # That c is shorter than the pooling window is a warning, too.
+    assert len({finding.kind for finding in report.warnings}) > 2
+
+
 def test_failure_has_its_cause_in_one_line(tmp_path):
     make_folder(tmp_path, {"a": 8, "b": 8, "c": 8})
     for stream, name in (("rgb", "a"), ("flow", "c")):

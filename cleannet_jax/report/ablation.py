@@ -5,26 +5,39 @@ The paper's figures stand beside ours where the data are the paper's, and nowher
 
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from cleannet_jax import ablate, experiment
 from cleannet_jax import methods as methods_lib
 from cleannet_jax.data import files
-from cleannet_jax.report import paper, tables
+from cleannet_jax.report import evaluation, paper, tables
 
 
-def write_tables(ablation: ablate.Ablation, folder: pathlib.Path) -> None:
-    """Writes the tables in all four forms."""
-    forms = {"txt": as_text, "csv": as_csv, "tex": as_latex, "json": as_json}
-    for ending, form in forms.items():
+def write_tables(
+    ablation: ablate.Ablation, folder: pathlib.Path, *, warnings: Sequence[str] = ()
+) -> None:
+    """Writes the tables in all four forms, the text with the warnings."""
+    forms = {
+        "txt": as_text(ablation, warnings=warnings),
+        "csv": as_csv(ablation),
+        "tex": as_latex(ablation),
+        "json": as_json(ablation),
+    }
+    for ending, text in forms.items():
         with files.open_atomic(folder / f"table.{ending}") as file:
-            file.write(form(ablation))
+            file.write(text)
 
 
-def as_text(ablation: ablate.Ablation) -> str:
-    """The tables for a person, the paper's figures at tIoU 0.5 in the last column."""
+def as_text(ablation: ablate.Ablation, *, warnings: Sequence[str] = ()) -> str:
+    """The tables for a person, the paper's figures at tIoU 0.5 in the last column.
+
+    Args:
+      ablation: what `ablate.ablate` returned.
+      warnings: lines to repeat below the tables, such as
+        `report.validation.summary_lines`; those of the evaluations are before them.
+    """
     cited = _cited(ablation)
     lines = [experiment.GENERATED_NOTE] if ablation.generated else []
     lines.append(ablation.data)
@@ -40,6 +53,8 @@ def as_text(ablation: ablate.Ablation) -> str:
         lines += ["", *tables.aligned(rows)]
     if rows := matrix(ablation):
         lines += ["", *tables.aligned(rows)]
+    if notes := [*evaluation.summary_lines(ablation.cautions), *warnings]:
+        lines += ["", *notes]
     return "\n".join(lines) + "\n"
 
 

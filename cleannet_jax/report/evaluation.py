@@ -1,5 +1,7 @@
 """A report of an evaluation as lines for a person, rates in percent."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
 from cleannet_jax import evaluate, results
@@ -48,6 +50,24 @@ def as_text(report: evaluate.Report, *, per_category: bool = False) -> str:
     if report.diagnosis:
         lines += ["", *_diagnosis_lines(report.diagnosis)]
     return "\n".join(lines)
+
+
+def summary_lines(cautions: Mapping[str, Sequence[str]]) -> list[str]:
+    """Returns the warnings of several evaluations, one line a kind with its first.
+
+    Args:
+      cautions: by the name of what was evaluated, `results.cautions`.
+    """
+    kinds: dict[str, list[tuple[str, str]]] = {}
+    for name, lines in cautions.items():
+        for line in lines:
+            kinds.setdefault(line.partition(":")[0], []).append((name, line))
+    summary = []
+    for found in kinds.values():
+        name, line = found[0]
+        where = f" ({name}; {len(found)} of {len(cautions)} evaluations have such)"
+        summary.append(f"warning: {line}{where if len(cautions) > 1 else ''}")
+    return summary
 
 
 def _diagnosis_lines(found: diagnosis_lib.Diagnosis) -> list[str]:
