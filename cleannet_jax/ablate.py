@@ -5,17 +5,16 @@ have in common, and what these predict. In the folder of an ablation,
 
 * classifiers/NAME-seedS is a run of stage 1, with its predictions of all videos in scp/;
 * cells/METHOD-seedS is a run with its model, predictions/ and results/;
-* table.txt, .csv, .tex and .json are the tables, written anew after every cell.
+* table.txt, .csv, .tex and .json are the tables of `report.ablation`, written anew
+  after every cell where the caller asks for it.
 
 A cell whose results are there is never run again.
 """
 
-import csv
 import dataclasses
-import io
-import json
 import pathlib
-from collections.abc import Sequence
+import types
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -24,6 +23,7 @@ import numpy as np
 from cleannet_jax import config as config_lib
 from cleannet_jax import experiment, localize, logs, runs, train
 from cleannet_jax import methods as methods_lib
+from cleannet_jax import results as results_lib
 from cleannet_jax.data import features as features_lib
 from cleannet_jax.data import files
 from cleannet_jax.data import snippets as snippets_lib
@@ -32,36 +32,6 @@ from cleannet_jax.localizers import table
 Params = Any
 
 _MANY_MAPS = 40_000
-
-# mAP in percent by tIoU as the paper prints it: Tables 2 and 3 on THUMOS14 and Table 4
-# on ActivityNet v1.2.
-_THUMOS14 = (0.3, 0.4, 0.5, 0.6, 0.7)
-_ACTIVITYNET = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
-PAPER = {
-    "thumos14": {
-        "untrimmednet": dict(zip(_THUMOS14, (29.8, 22.8, 15.4, 8.3, 4.2), strict=True)),
-        "plain": {0.5: 21.6},
-        "actioness_only": {0.5: 1.2},
-        "edgeness_only": {0.5: 11.4},
-        "simple": dict(zip(_THUMOS14, (36.3, 30.7, 22.9, 13.8, 5.3), strict=True)),
-        "t": {0.5: 23.4},
-        "j": {0.5: 23.6},
-        "full": dict(zip(_THUMOS14, (37.0, 30.9, 23.9, 13.9, 7.1), strict=True)),
-        "hide_and_seek": {0.3: 19.5, 0.4: 12.7, 0.5: 6.8},
-        "stpn": dict(zip(_THUMOS14, (31.1, 23.5, 16.2, 9.8, 5.1), strict=True)),
-        "w_talc": dict(zip(_THUMOS14, (32.0, 26.0, 18.8, 10.9, 6.2), strict=True)),
-        "autoloc": dict(zip(_THUMOS14, (35.8, 29.0, 21.2, 13.4, 5.8), strict=True)),
-    },
-    "activitynet12": {
-        name: dict(zip(_ACTIVITYNET, values, strict=True))
-        for name, values in {
-            "untrimmednet": (7.4, 6.1, 5.2, 4.5, 3.9, 3.2, 2.5, 1.8, 1.2, 0.7),
-            "w_talc": (37.0, 33.5, 30.4, 25.7, 14.6, 12.7, 10.0, 7.0, 4.2, 1.5),
-            "autoloc": (27.3, 24.9, 22.5, 19.9, 17.5, 15.1, 13.0, 10.0, 6.8, 3.3),
-            "full": (37.1, 33.4, 29.9, 26.7, 23.4, 20.3, 17.2, 13.9, 9.2, 5.0),
-        }.items()
-    },
-}
 
 
 class Result(NamedTuple):
@@ -92,6 +62,8 @@ class Ablation(NamedTuple):
     generated: bool
     tious: tuple[float, ...]
     results: list[Result]
+    # By the name of a cell, what `results.cautions` says of its evaluation.
+    cautions: Mapping[str, Sequence[str]] = types.MappingProxyType({})
 
 
 def ablate(
@@ -103,6 +75,7 @@ def ablate(
     folder: pathlib.Path,
     bins: str,
     dataset: features_lib.Dataset | None = None,
+    on_cell: Callable[[Ablation], None] | None = None,
 ) -> Ablation:
     """Trains, localizes with and evaluates every method with every seed.
 
@@ -114,6 +87,7 @@ def ablate(
       folder: of the ablation; going on where an earlier call has stopped.
       bins: of the diagnosis, a key of `evaluate.BINS`.
       dataset: what is in `data`, where it was opened already.
+      on_cell: called after every cell with the results until then.
 
     Raises:
       InputError: something cannot be used, or the folder holds something else.
@@ -131,7 +105,8 @@ def ablate(
             _run_cell(method, config, seed, dataset, where, folder, bins)
             _free_memory_maps()
             bar.update()
-            write_tables(collect(config, dataset, methods, seeds, folder), folder)
+            if on_cell:
+                on_cell(collect(config, dataset, methods, seeds, folder))
     return collect(config, dataset, methods, seeds, folder)
 
 
@@ -232,7 +207,7 @@ def collect(
     folder: pathlib.Path,
 ) -> Ablation:
     """The results of the cells that are done."""
-    results, report = [], {}
+    results, report, cautions = [], {}, {}
     for method in methods:
         rows = {}
         for seed in seeds:
@@ -240,6 +215,7 @@ def collect(
             if path.exists():
                 report = files.read_json(path)
                 rows[seed] = [*report["map"], report["mean"]]
+                cautions[f"{method}, seed {seed}"] = results_lib.cautions(report)
         if rows:
             results.append(Result(method, tuple(rows), np.array(list(rows.values()))))
     data = (
@@ -247,156 +223,6 @@ def collect(
         f"{report.get('num_videos')} videos, {report.get('num_instances')} instances; "
         f"protocol {report.get('protocol')}; mAP in percent"
     )
-    return Ablation(config.dataset, data, dataset.generated, config.tious, results)
-
-
-def write_tables(ablation: Ablation, folder: pathlib.Path) -> None:
-    """Writes the tables in all four forms."""
-    forms = {"txt": as_text, "csv": as_csv, "tex": as_latex, "json": as_json}
-    for ending, form in forms.items():
-        with files.open_atomic(folder / f"table.{ending}") as file:
-            file.write(form(ablation))
-
-
-def _paper(ablation: Ablation) -> tuple[str, dict[str, dict[float, float]]]:
-    """The paper's data and figures to print beside ours: its own where it has them."""
-    name = ablation.dataset if ablation.dataset in PAPER else "thumos14"
-    return name, PAPER[name]
-
-
-def _tables(ablation: Ablation) -> list[tuple[str, list[Result]]]:
-    """Titles and rows of the tables that have at least two rows."""
-    by_method = {result.method: result for result in ablation.results}
-    parts = [
-        ("Variants (Table 2)", [m for m in methods_lib.TABLE_2 if m in by_method]),
-        (
-            "Weakly supervised methods (Table 3)",
-            [m for m in methods_lib.TABLE_3 if m in by_method],
-        ),
-    ]
-    seen = {*methods_lib.TABLE_2, *methods_lib.TABLE_3}
-    parts.append(("Other methods", [m for m in by_method if m not in seen]))
-    parts = [(title, [by_method[m] for m in methods]) for title, methods in parts]
-    if len(by_method) < 2:
-        return [("Results", ablation.results)]
-    return [(title, rows) for title, rows in parts if rows]
-
-
-def _figures(result: Result) -> list[str]:
-    """Mean ± standard deviation at each tIoU and of the mean."""
-    if len(result.seeds) < 2:
-        return [f"{mean:.1f}" for mean in result.mean]
-    return [
-        f"{mean:.1f} ± {deviation:.1f}"
-        for mean, deviation in zip(result.mean, result.deviation, strict=True)
-    ]
-
-
-def as_text(ablation: Ablation) -> str:
-    """The tables for a person, the paper's figures at tIoU 0.5 in the last column."""
-    name, paper = _paper(ablation)
-    lines = [experiment.GENERATED_NOTE] if ablation.generated else []
-    lines.append(ablation.data)
-    lines.append(
-        "mean ± standard deviation over seeds; paper: its mAP at tIoU 0.5 on "
-        f"{name}, other features"
+    return Ablation(
+        config.dataset, data, dataset.generated, config.tious, results, cautions
     )
-    head = [f"{tiou:.2f}" for tiou in ablation.tious] + ["mean", "seeds", "paper"]
-    for title, results in _tables(ablation):
-        rows = [[title, *head]]
-        for result in results:
-            cited = paper.get(result.method, {}).get(0.5)
-            last = [str(len(result.seeds)), "" if cited is None else f"{cited:.1f}"]
-            rows.append([result.method, *_figures(result), *last])
-        lines += ["", *_aligned(rows)]
-    lines += _matrix_lines(ablation)
-    return "\n".join(lines) + "\n"
-
-
-def _matrix_lines(ablation: Ablation) -> list[str]:
-    """Where an SCP comes from against what is done with it, mean over tIoU."""
-    found = {methods_lib.parts(result.method): result for result in ablation.results}
-    classifiers = list(dict.fromkeys(classifier for classifier, _ in found))
-    localizers = list(dict.fromkeys(localizer for _, localizer in found))
-    localizers = [name for name in localizers if sum(c == name for _, c in found) > 1]
-    if len(classifiers) < 2 or len(localizers) < 2:
-        return []
-    rows = [["SCP of, then (mean over tIoU)", *localizers]]
-    for classifier in classifiers:
-        cells = [found.get((classifier, localizer)) for localizer in localizers]
-        rows.append(
-            [classifier, *(_figures(cell)[-1] if cell else "" for cell in cells)]
-        )
-    return ["", *_aligned(rows)]
-
-
-def _aligned(rows: list[list[str]]) -> list[str]:
-    """Rows of text as lines, the first column to the left."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            text.ljust(width) if column == 0 else text.rjust(width)
-            for column, (text, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
-
-
-def as_csv(ablation: Ablation) -> str:
-    """One line a method and tIoU, and one for the mean over tIoU."""
-    name, paper = _paper(ablation)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    head = ("method", "tiou", "map_mean", "map_deviation", "seeds")
-    writer.writerow([*head, f"paper_{name}", "generated_data"])
-    for result in ablation.results:
-        cited = paper.get(result.method, {})
-        columns = [*ablation.tious, "mean"], result.mean, result.deviation
-        for tiou, mean, deviation in zip(*columns, strict=True):
-            spread = "" if np.isnan(deviation) else f"{deviation:.4f}"
-            row = [result.method, tiou, f"{mean:.4f}", spread, len(result.seeds)]
-            row += [cited.get(tiou, ""), str(ablation.generated).lower()]
-            writer.writerow(row)
-    return text.getvalue()
-
-
-def as_latex(ablation: Ablation) -> str:
-    """A tabular of every table, without any package."""
-    name, paper = _paper(ablation)
-    notes = [experiment.GENERATED_NOTE] if ablation.generated else []
-    lines = [f"% {note}" for note in [*notes, ablation.data]]
-    head = [f"{tiou:g}" for tiou in ablation.tious] + ["mean", "paper, 0.5"]
-    for title, results in _tables(ablation):
-        lines += [f"% {title}; paper: {name}, other features"]
-        lines += [rf"\begin{{tabular}}{{l{'r' * len(head)}}}", r"\hline"]
-        lines += [" & ".join(["Method", *head]) + r" \\", r"\hline"]
-        for result in results:
-            cited = paper.get(result.method, {}).get(0.5)
-            figures = [f"${text}$".replace("±", r"\pm") for text in _figures(result)]
-            method = result.method.replace("_", r"\_")
-            last = "" if cited is None else f"{cited:.1f}"
-            lines.append(" & ".join([method, *figures, last]) + r" \\")
-        lines += [r"\hline", r"\end{tabular}", ""]
-    return "\n".join(lines)
-
-
-def as_json(ablation: Ablation) -> str:
-    """Everything, every seed, in percent."""
-    name, paper = _paper(ablation)
-    content = {
-        "data": ablation.data,
-        "generated_data": ablation.generated,
-        "unit": "percent",
-        "tious": ablation.tious,
-        "paper_data": name,
-        "methods": {
-            result.method: {
-                "seeds": result.seeds,
-                "map": result.map[:, :-1].tolist(),
-                "mean": result.map[:, -1].tolist(),
-                "paper": paper.get(result.method, {}),
-            }
-            for result in ablation.results
-        },
-    }
-    return json.dumps(content, indent=1) + "\n"

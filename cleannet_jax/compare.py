@@ -4,12 +4,10 @@ Both are evaluated on the same resamples of the annotated videos. The difference
 their mAP varies less over these than either mAP does, because videos that are hard for
 one are mostly hard for the other. It is called more than noise where 95 % of the
 resamples agree on its sign. This is the noise of the choice of videos; that of
-training with another seed is not in it. Rates are in [0, 1] in arrays and in percent in
-what is printed or written.
+training with another seed is not in it. Rates are in [0, 1].
 """
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 
@@ -90,51 +88,6 @@ def compare(
         low=low,
         high=high,
     )
-
-
-def as_dict(comparison: Comparison) -> dict[str, Any]:
-    """Returns both reports and their difference as JSON can hold them, in percent."""
-    return {
-        "first": evaluate.as_dict(comparison.first),
-        "second": evaluate.as_dict(comparison.second),
-        "difference": {
-            "unit": "percent",
-            "level": evaluate.LEVEL,
-            "samples": comparison.samples,
-            "seed": comparison.seed,
-            "tious": comparison.first.result.tious.tolist(),
-            "value": (100 * comparison.difference).tolist(),
-            "low": (100 * comparison.low).tolist(),
-            "high": (100 * comparison.high).tolist(),
-            "more_than_noise": comparison.is_real.tolist(),
-        },
-    }
-
-
-def as_text(comparison: Comparison) -> str:
-    """Returns the difference as lines for a person, in percent."""
-    tious = comparison.first.result.tious
-    rows = [("second - first", [*(f"{tiou:.2f}" for tiou in tious), "mean"])]
-    for name in ("difference", "low", "high"):
-        values = 100 * getattr(comparison, name)
-        rows.append((name, [f"{value:+.2f}" for value in values]))
-    rows.append(
-        ("", ["real" if real else "noise" for real in comparison.is_real.tolist()])
-    )
-    table = [
-        f"{name:<25}" + "".join(f"{cell:>8}" for cell in cells) for name, cells in rows
-    ]
-    value, low, high = (
-        100 * values[-1]
-        for values in (comparison.difference, comparison.low, comparison.high)
-    )
-    verdict = "more than noise" if comparison.is_real[-1] else "not more than noise"
-    conclusion = (
-        f"the mean differs by {value:+.2f}, {evaluate.LEVEL:.0%} interval"
-        f" [{low:+.2f}, {high:+.2f}] over {comparison.samples} resamples of the"
-        f" videos (seed {comparison.seed}): {verdict}"
-    )
-    return "\n".join([*table, conclusion])
 
 
 def _truths(report: evaluate.Report) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ Bytes and operations are those of float32.
 
 import os
 import time
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -89,38 +89,6 @@ def multiplication_rate() -> float:
     return 2 * 1024**3 / min(times)
 
 
-def cost_text(cost: Cost, *, rate: float) -> str:
-    """Returns the estimate for people.
-
-    Args:
-      cost: what `training_cost` returned.
-      rate: operations a second, such as `multiplication_rate`.
-    """
-    buckets = ", ".join(map(str, cost.buckets)) or "no"
-    memory = (
-        f"{_gigabytes(cost.memory_bytes)} of memory beside the program, for buckets of "
-        f"{buckets} snippets, of which {cost.padding:.0%} is padding"
-    )
-    arithmetic = (
-        f"{cost.operations / rate:.0f} s of arithmetic at the {rate / 1e9:.0f} GFLOP/s "
-        "of a matrix product on this CPU; compiling, reading and saving come on top"
-    )
-    return "\n  ".join(
-        [
-            f"to train on {cost.videos} videos with the default options, about",
-            f"{_gigabytes(cost.stored_bytes)} of features on disk",
-            memory,
-            arithmetic,
-        ]
-    )
-
-
-def cost_dict(cost: Cost, *, rate: float) -> dict[str, Any]:
-    """Returns the estimate as JSON can hold it."""
-    seconds = cost.operations / rate
-    return cost._asdict() | {"buckets": list(cost.buckets), "seconds": seconds}
-
-
 def _stored_bytes(
     folder: str, manifest: manifest_lib.Manifest, ids: list[str]
 ) -> list[int]:
@@ -159,7 +127,3 @@ def _snippet_operations(
     others = 2 * 3 * (2 * 3 * channels * channels)
     steps = config.steps if config.train_generator else 0
     return config.head_steps * head / 2 + steps * (head + first + others)
-
-
-def _gigabytes(count: int) -> str:
-    return f"{count / 1e9:.2f} GB"

@@ -11,6 +11,7 @@ from cleannet_jax import (
     evaluate,
     logs,
     methods,
+    results,
     runs,
     sample,
     train,
@@ -54,8 +55,8 @@ def open_dataset(
         the training subset.
 
     Raises:
-      InputError: there is no such sample, or the folder cannot be used; the message
-        is the whole validation report then.
+      InputError: there is no such sample, or the folder cannot be used; its `report`
+        is that of the validation then.
     """
     if data is None:
         return sample.sample_dataset(config.dataset, seed=_SAMPLE_SEED)
@@ -71,11 +72,11 @@ def open_dataset(
             categories=categories,
             progress=lambda done, total: bar.update(done - bar.n),
         )
-    text = validation.report_text(report)
     if report.errors:
-        raise errors.InputError(f"the data cannot be used\n{text}")
+        text, cause = validation.failure(report)
+        raise errors.InputError(cause, report=text)
     if report.warnings:
-        print(text)
+        print(validation.report_text(report))
     return features_lib.open_feature_folder(
         folder, manifest=manifest, annotations=annotations, categories=categories
     )
@@ -124,7 +125,7 @@ def train_and_evaluate(
     folder: pathlib.Path,
     *,
     dataset: features_lib.Dataset | None = None,
-) -> str:
+) -> list[Row]:
     """Trains a method and evaluates it next to its baselines.
 
     Args:
@@ -135,7 +136,7 @@ def train_and_evaluate(
       dataset: what is in `data`, where it was opened already.
 
     Returns:
-      The table of results, baselines first.
+      The rows of the table of results, baselines first.
     """
     dataset = dataset or open_dataset(config, data)
     check_evaluation(dataset)
@@ -150,11 +151,7 @@ def train_and_evaluate(
             for name, own in rows.items()
         }
         models[method] = localize_lib.Model(config, trained, saved)
-        evaluated = evaluate_rows(models, dataset, folder)
-        table = table_text(evaluated, dataset)
-        with files.open_atomic(folder / "results" / "table.txt") as file:
-            file.write(table + "\n")
-    return table
+        return evaluate_rows(models, dataset, folder)
 
 
 def check_evaluation(dataset: features_lib.Dataset) -> None:
@@ -204,8 +201,8 @@ def evaluate_rows(
             bins=bins,
             source=str(path),
         )
-        results = evaluate.as_dict(report) | {"generated_data": dataset.generated}
-        files.write_json(folder / "results" / f"{name}.json", results)
+        content = results.as_dict(report) | {"generated_data": dataset.generated}
+        files.write_json(folder / "results" / f"{name}.json", content)
         rows.append(Row(name, report))
     return rows
 
@@ -213,25 +210,6 @@ def evaluate_rows(
 def details(dataset: features_lib.Dataset) -> str:
     """What a predictions file says of the data that it was made from."""
     return f"{dataset.name}. {GENERATED_NOTE}" if dataset.generated else dataset.name
-
-
-def table_text(rows: list[Row], dataset: features_lib.Dataset) -> str:
-    """The table at the end of an experiment: mAP in percent for every row."""
-    report = rows[-1].report
-    tious = report.result.tious
-    lines = [GENERATED_NOTE] if dataset.generated else []
-    lines.append(
-        f"{dataset.name}, subset {report.subset!r}: {report.num_videos} videos, "
-        f"{report.num_instances} instances; protocol {report.protocol}; mAP in percent"
-    )
-    heads = "".join(f"{tiou:>7.2f}" for tiou in tious)
-    width = max(16, *(len(row.method) + 2 for row in rows))
-    lines.append(f"{'tIoU':<{width}}{heads}{'mean':>8}")
-    for row in rows:
-        values = 100 * row.report.result.mean
-        figures = "".join(f"{value:>7.1f}" for value in values)
-        lines.append(f"{row.method:<{width}}{figures}{values.mean():>8.1f}")
-    return "\n".join(lines)
 
 
 def restore(folder: pathlib.Path, description: runs.Description) -> Params:

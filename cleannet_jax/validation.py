@@ -9,7 +9,7 @@ import dataclasses
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -181,7 +181,7 @@ def report_text(report: Report, *, limit: int = 20) -> str:
         lines.append("  headers only: values were not checked for NaN")
     for title, found in (("errors", report.errors), ("warnings", report.warnings)):
         lines.append(f"{title}: {len(found)}")
-        for kind, group in _by_kind(found):
+        for kind, group in by_kind(found):
             lines.append(f"  {kind}: {len(group)}")
             lines += [f"    {finding.message}" for finding in group[:limit]]
             if len(group) > limit:
@@ -189,28 +189,31 @@ def report_text(report: Report, *, limit: int = 20) -> str:
     return "\n".join(lines)
 
 
-def categories_text(report: Report) -> str:
-    """Returns the table of categories for people."""
-    names = [agreement.printable(count.category) for count in report.categories]
-    width = max([len("category"), *map(len, names)])
-    heads = ("train videos", "eval. videos", "eval. instances")
-    lines = [f"{'category':<{width}}" + "".join(f"{head:>17}" for head in heads)]
-    for name, count in zip(names, report.categories, strict=True):
-        lines.append(f"{name:<{width}}" + "".join(f"{n:>17}" for n in count[1:]))
-    return "\n".join(lines)
+def failure(report: Report) -> tuple[str, str]:
+    """Returns the text to print first and the cause, one line, of an unusable folder.
+
+    Args:
+      report: what `validate` returned, with at least one error.
+    """
+    first = report.errors[0]
+    videos = {finding.video for finding in report.errors if finding.video}
+    where = f" in {_count(len(videos), 'video')}" if videos else ""
+    cause = (
+        f"{report.folder}: the data cannot be used: "
+        f"{_count(len(report.errors), 'error')}{where}, the first: {first.message}"
+    )
+    return report_text(report), cause
 
 
-def report_dict(report: Report) -> dict[str, Any]:
-    """Returns a report as JSON can hold it, with every finding, by kind."""
-    return {
-        "name": report.name,
-        "folder": report.folder,
-        "values_read": report.values_read,
-        "subsets": [count._asdict() for count in report.subsets],
-        "categories": [count._asdict() for count in report.categories],
-        "errors": _kinds_dict(report.errors),
-        "warnings": _kinds_dict(report.warnings),
-    }
+def by_kind(findings: Iterable[Finding]) -> Iterator[tuple[str, list[Finding]]]:
+    """Yields the kinds, sorted, each with its findings."""
+    ordered = sorted(findings, key=lambda finding: finding.kind)
+    for kind, group in itertools.groupby(ordered, key=lambda finding: finding.kind):
+        yield kind, list(group)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _error(kind: str, video_id: str, message: str) -> Finding:
@@ -219,20 +222,6 @@ def _error(kind: str, video_id: str, message: str) -> Finding:
 
 def _warning(kind: str, video_id: str, message: str) -> Finding:
     return Finding(is_error=False, kind=kind, video=video_id, message=message)
-
-
-def _by_kind(findings: Iterable[Finding]) -> Iterator[tuple[str, list[Finding]]]:
-    """The findings in groups of one kind."""
-    ordered = sorted(findings, key=lambda finding: finding.kind)
-    for kind, group in itertools.groupby(ordered, key=lambda finding: finding.kind):
-        yield kind, list(group)
-
-
-def _kinds_dict(findings: Iterable[Finding]) -> dict[str, list[dict[str, str]]]:
-    return {
-        kind: [{"video": item.video, "message": item.message} for item in group]
-        for kind, group in _by_kind(findings)
-    }
 
 
 def _subsets(manifest: manifest_lib.Manifest) -> tuple[str, ...]:

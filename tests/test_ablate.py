@@ -1,8 +1,7 @@
 """Every method through the real program on a tiny folder, and the tables by hand."""
 
-import csv
 import dataclasses
-import io
+import functools
 import json
 import os
 import signal
@@ -12,6 +11,7 @@ import programs
 import pytest
 
 from cleannet_jax import ablate, errors, experiment, methods, runs, train
+from cleannet_jax.report import ablation
 
 
 @pytest.fixture
@@ -21,7 +21,13 @@ def tiny(tiny_config):
 
 def run(tiny, data, folder, methods, seeds=(0, 1)):
     return ablate.ablate(
-        tiny, str(data), methods=methods, seeds=seeds, folder=folder, bins="thumos14"
+        tiny,
+        str(data),
+        methods=methods,
+        seeds=seeds,
+        folder=folder,
+        bins="thumos14",
+        on_cell=functools.partial(ablation.write_tables, folder=folder),
     )
 
 
@@ -33,7 +39,7 @@ def test_every_method_ends_in_the_tables(tiny, feature_folder, tmp_path):
     assert tuple(result.method for result in found.results) == names
     assert all(result.seeds == (1,) for result in found.results)
     text = (tmp_path / "out" / "table.txt").read_text()
-    assert text == ablate.as_text(found) and "GENERATED" not in text
+    assert text == ablation.as_text(found) and "GENERATED" not in text
     for method in names:
         assert method in text
     # A cell is a run: its model localizes in new videos.
@@ -65,7 +71,7 @@ def test_a_finished_cell_is_never_run_again(
     monkeypatch.setattr(train, "train_stage", count)
     again = run(tiny, feature_folder, folder, ("plain", "t"), seeds=(0,))
     assert trained == []
-    assert ablate.as_json(again) == ablate.as_json(first)
+    assert ablation.as_json(again) == ablation.as_json(first)
     # More seeds and methods: stage 1 once a seed.
     run(tiny, feature_folder, folder, ("plain", "t", "simple"), seeds=(0, 1))
     assert trained == [
@@ -91,7 +97,7 @@ def test_an_interrupted_ablation_goes_on(tiny, feature_folder, tmp_path, monkeyp
     with pytest.raises(errors.Interrupted, match="the same command goes on from there"):
         run(tiny, feature_folder, tmp_path / "stopped", names)
     again = run(tiny, feature_folder, tmp_path / "stopped", names)
-    assert ablate.as_json(again) == ablate.as_json(whole)
+    assert ablation.as_json(again) == ablation.as_json(whole)
     # No step twice: 6 of the head and 5 of each of two generators, for two seeds.
     assert len(calls) == 2 * (6 + 5 + 5)
 
@@ -123,60 +129,6 @@ def test_a_method_changes_what_it_names_and_no_other_method(tiny):
     assert ablate.config_of(given, "plain", 0).scores == ""
     assert ablate.config_of(given, "plain", 0).heads == "heads.npz"
     assert ablate.config_of(given, "w_talc", 0).heads == ""
-
-
-def table_of(generated=False):
-    results = [
-        ablate.Result("plain", (0, 1), np.array([[50.0, 10, 30], [54, 14, 34]])),
-        ablate.Result("w_talc", (0,), np.array([[40.0, 20, 30]])),
-        ablate.Result("w_talc+plain", (0,), np.array([[41.0, 21, 31]])),
-        ablate.Result("untrimmednet", (0,), np.array([[9.0, 7, 8]])),
-    ]
-    return ablate.Ablation("thumos14", "data", generated, (0.3, 0.5), results)
-
-
-def test_tables_by_hand():
-    # Sample standard deviation of 50 and 54: sqrt(8).
-    text = ablate.as_text(table_of())
-    lines = [" ".join(line.split()) for line in text.splitlines()]
-    assert "plain 52.0 ± 2.8 12.0 ± 2.8 32.0 ± 2.8 2 21.6" in lines
-    assert "w_talc 40.0 20.0 30.0 1 18.8" in lines
-    # The matrix has what was done with both SCPs.
-    assert "w_talc 31.0 30.0" in lines
-    assert "untrimmednet 32.0 ± 2.8 8.0" in lines
-    rows = list(csv.DictReader(io.StringIO(ablate.as_csv(table_of()))))
-    assert len(rows) == 12
-    assert rows[1] == {
-        "method": "plain",
-        "tiou": "0.5",
-        "map_mean": "12.0000",
-        "map_deviation": "2.8284",
-        "seeds": "2",
-        "paper_thumos14": "21.6",
-        "generated_data": "false",
-    }
-    assert r"w\_talc & $40.0$ & $20.0$ & $30.0$ & 18.8 \\" in ablate.as_latex(
-        table_of()
-    )
-    assert r"$52.0 \pm 2.8$" in ablate.as_latex(table_of())
-    content = json.loads(ablate.as_json(table_of()))
-    assert content["methods"]["plain"]["map"] == [[50.0, 10.0], [54.0, 14.0]]
-
-
-def test_generated_data_is_said_in_every_form():
-    made = table_of(generated=True)
-    for form in (ablate.as_text, ablate.as_latex):
-        assert "GENERATED DATA" in form(made)
-    assert json.loads(ablate.as_json(made))["generated_data"] is True
-    assert "true" in ablate.as_csv(made).splitlines()[1]
-
-
-def test_the_papers_figures_are_those_of_its_tables():
-    # Spot checks against Tables 2, 3 and 4.
-    assert ablate.PAPER["thumos14"]["full"][0.7] == 7.1
-    assert ablate.PAPER["thumos14"]["hide_and_seek"] == {0.3: 19.5, 0.4: 12.7, 0.5: 6.8}
-    assert ablate.PAPER["activitynet12"]["autoloc"][0.95] == 3.3
-    assert set(ablate.PAPER["thumos14"]) <= set(methods.METHODS)
 
 
 @pytest.mark.parametrize(

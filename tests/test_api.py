@@ -27,6 +27,9 @@ FLOORS |= {
     "checkpoint": 3,
     "logs": 3,
     "runs": 3,
+    "report": 5,
+    "programs": 6,
+    "__main__": 6,
 }
 
 

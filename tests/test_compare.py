@@ -6,6 +6,7 @@ import pytest
 from cleannet_jax import compare, errors, evaluate
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.metrics import average_precision
+from cleannet_jax.report import comparison
 
 NUM_VIDEOS = 40
 NAMES = tuple(f"video{index:02d}" for index in range(NUM_VIDEOS))
@@ -51,7 +52,7 @@ def test_same_detections_do_not_differ(annotations):
     for values in (result.difference, result.low, result.high):
         assert values.tolist() == [0, 0, 0]
     assert not result.is_real.any()
-    assert compare.as_text(result).endswith(": not more than noise")
+    assert comparison.as_text(result).endswith(": not more than noise")
 
 
 def test_consistent_difference_is_real(annotations):
@@ -64,8 +65,8 @@ def test_consistent_difference_is_real(annotations):
     assert (result.low <= expected).all() and (expected <= result.high).all()
     back = compare.compare(all_found, half, samples=200, seed=1)
     np.testing.assert_allclose(back.low, -result.high, atol=1e-15)
-    assert compare.as_text(result).endswith("(seed 1): more than noise")
-    content = compare.as_dict(result)["difference"]
+    assert comparison.as_text(result).endswith("(seed 1): more than noise")
+    content = comparison.as_dict(result)["difference"]
     assert content["more_than_noise"] == [True] * 3
     np.testing.assert_allclose(content["value"], 100 * result.difference)
 

@@ -6,6 +6,7 @@ from cleannet_jax import config as config_lib
 from cleannet_jax import cost, validation
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import manifest as manifest_lib
+from cleannet_jax.report import validation as report_lib
 
 
 def cost_of(folder, **options):
@@ -53,13 +54,13 @@ def test_nothing_to_train_on_costs_nothing(feature_folder):
         path.unlink()
     found, _ = cost_of(feature_folder)
     assert (found.videos, found.buckets, found.memory_bytes) == (0, (), 0)
-    assert "for buckets of no snippets" in cost.cost_text(found, rate=1e9)
+    assert "for buckets of no snippets" in report_lib.cost_text(found, rate=1e9)
 
 
 def test_rate_and_text(feature_folder):
     assert np.isfinite(cost.multiplication_rate())
     found = cost.Cost(2, 10**9, (32, 64), 0.25, 2 * 10**9, 3e10)
-    assert cost.cost_text(found, rate=1e10) == (
+    assert report_lib.cost_text(found, rate=1e10) == (
         "to train on 2 videos with the default options, about\n"
         "  1.00 GB of features on disk\n"
         "  2.00 GB of memory beside the program, for buckets of 32, 64 snippets, of"
@@ -67,4 +68,4 @@ def test_rate_and_text(feature_folder):
         "  3 s of arithmetic at the 10 GFLOP/s of a matrix product on this CPU;"
         " compiling, reading and saving come on top"
     )
-    assert cost.cost_dict(found, rate=1e10)["seconds"] == 3
+    assert report_lib.cost_dict(found, rate=1e10)["seconds"] == 3

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from cleannet_jax import errors, evaluate
+from cleannet_jax import results as results_lib
 from cleannet_jax.data import annotations as annotations_lib
+from cleannet_jax.report import evaluation
 
 ROOT = pathlib.Path(__file__).parents[1]
 TRUTH = ROOT.parent / "shared" / "eval_truth"
@@ -111,7 +113,7 @@ def test_videos_without_detections_are_counted_and_missed(report):
     assert (found.num_annotated, found.num_covered) == (2, 1)
     assert found.result.ap[0].tolist() == [1 / 2, 0]
     assert "1 of 2 annotated videos have detections, 1 have none" in (
-        evaluate.as_text(found)
+        evaluation.as_text(found)
     )
 
 
@@ -128,12 +130,12 @@ def test_missing_videos_by_policy(report):
     found = report(results, missing="skip")
     assert (found.num_videos, found.num_annotated, found.num_instances) == (2, 1, 2)
     assert (found.unnamed, found.uncovered, found.num_ambiguous) == (("b",), ("a",), 0)
-    lines = evaluate.as_text(found).splitlines()
+    lines = evaluation.as_text(found).splitlines()
     assert lines[3:5] == [
         "nothing in    'a'",
         "no entry for  'b'; skip: they are left out of the ground truth",
     ]
-    assert evaluate.as_dict(found)["unnamed"] == ["b"]
+    assert results_lib.as_dict(found)["unnamed"] == ["b"]
     assert report(RESULTS, missing="fail").unnamed == ()
 
 
@@ -161,9 +163,9 @@ def test_confidence_intervals_are_asked_for(report):
     assert (found.confidence.low[:2] <= mean).all()
     assert (mean <= found.confidence.high[:2]).all()
     assert (found.confidence.low[0], found.confidence.high[0]) == (0, 1)
-    lines = [line.split() for line in evaluate.as_text(found).splitlines()]
+    lines = [line.split() for line in evaluation.as_text(found).splitlines()]
     assert ["to", "100.00", "50.00", "75.00"] in lines
-    content = evaluate.as_dict(found)["confidence"]
+    content = results_lib.as_dict(found)["confidence"]
     assert (content["level"], content["samples"], content["seed"]) == (0.95, 200, 3)
     assert len(content["high"]) == 3
 
@@ -171,10 +173,10 @@ def test_confidence_intervals_are_asked_for(report):
 def test_recall_is_asked_for(report):
     assert report(RESULTS).recall is None
     found = report(RESULTS, recall=True)
-    content = json.loads(json.dumps(evaluate.as_dict(found)))["recall"]
+    content = json.loads(json.dumps(results_lib.as_dict(found)))["recall"]
     # Of three instances: Throw at every threshold, the Dive of a at 0.5, 0.55 and 0.6.
     assert content["ar"]["AR@100"] == pytest.approx(100 * (1 + 3 / 10) / 3)
-    assert "AR@100 43.33" in evaluate.as_text(found)
+    assert "AR@100 43.33" in evaluation.as_text(found)
 
 
 def test_variant_is_named_and_checked(write):
@@ -194,7 +196,7 @@ def test_variant_is_named_and_checked(write):
         "variant 211 has 211 annotated videos and 3329 instances of the official"
         " annotations; here are 1 and 1"
     )
-    assert "'test', variant 211: 1 videos" in evaluate.as_text(found)
+    assert "'test', variant 211: 1 videos" in evaluation.as_text(found)
 
 
 def test_cliff_diving_without_diving_warns(write):
@@ -241,7 +243,7 @@ def test_category_without_instances_warns(report):
         "detections of categories without an instance in the subset, which change"
         " nothing: 1, of 'Jump'"
     )
-    assert evaluate.as_dict(found)["categories"]["Jump"] == {
+    assert results_lib.as_dict(found)["categories"]["Jump"] == {
         "instances": 0,
         "ap": None,
     }
@@ -319,40 +321,14 @@ def test_subset_that_is_not_clear_lists_the_choices(found_subset, results, messa
         found_subset(results)
 
 
-@pytest.mark.parametrize(
-    ("text", "tious"),
-    [
-        ("0.5", (0.5,)),
-        ("0.3, 0.5,0.7", (0.3, 0.5, 0.7)),
-        ("0.1:0.1:0.9", evaluate.THUMOS14_TIOUS),
-        ("0.3:0.1:0.7", (0.3, 0.4, 0.5, 0.6, 0.7)),
-        ("0.1:0.4:1", (0.1, 0.5, 0.9)),
-        ("0.5:0.05:0.95", evaluate.ACTIVITYNET_TIOUS),
-        ("0.5:0.1:0.5", (0.5,)),
-    ],
-)
-def test_tious_from_text(text, tious):
-    assert evaluate.parse_tious(text) == tious
-
-
 def test_activitynet_thresholds_are_the_ones_of_its_kit():
     # numpy.linspace(0.5, 0.95, 10), whose ninth is not 0.9.
     assert evaluate.ACTIVITYNET_TIOUS[8] == 0.8999999999999999
     assert evaluate.ACTIVITYNET_TIOUS[-1] == 0.95
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["", "half", "0", "1.5", "nan", "0.5,", "0.1:0.7", "0.1:0:0.7", "0.1:1e-9:0.7",
-     "0.7:0.1:0.5", "0:0.1:0.5", "0.1:0.1:2", "0.1:0.1:0.2:0.3"],
-)  # fmt: skip
-def test_tious_that_are_none(text):
-    with pytest.raises(errors.InputError, match="expected numbers in"):
-        evaluate.parse_tious(text)
-
-
 def test_dict_is_in_percent_and_json(report):
-    content = evaluate.as_dict(report(RESULTS, tious=evaluate.THUMOS14_TIOUS))
+    content = results_lib.as_dict(report(RESULTS, tious=evaluate.THUMOS14_TIOUS))
     assert json.loads(json.dumps(content, allow_nan=False)) == content
     # Dive has 25 % up to 0.6, the tIoU of its detection, and Throw 100 % throughout.
     expected = [62.5] * 6 + [50] * 3
@@ -367,14 +343,14 @@ def test_dict_is_in_percent_and_json(report):
 
 
 def test_averages_need_all_of_their_thresholds(report):
-    assert evaluate.as_dict(report(RESULTS, tious=(0.1, 0.2, 0.3)))["averages"] == {}
-    anet = evaluate.as_dict(report(RESULTS, tious=evaluate.ACTIVITYNET_TIOUS))
+    assert results_lib.as_dict(report(RESULTS, tious=(0.1, 0.2, 0.3)))["averages"] == {}
+    anet = results_lib.as_dict(report(RESULTS, tious=evaluate.ACTIVITYNET_TIOUS))
     assert list(anet["averages"]) == ["0.5:0.95"]
 
 
 def test_text_has_protocol_counts_and_percentages(report):
     found = report({**RESULTS, "x": [row(label="Jump")]}, source="p.json")
-    lines = evaluate.as_text(found, per_category=True).splitlines()
+    lines = evaluation.as_text(found, per_category=True).splitlines()
     assert lines[0].startswith("protocol      activitynet: ")
     assert lines[1].endswith(
         "gt.json, subset 'test': 3 videos, 2 of them annotated, with 3 instances of 2"
@@ -390,7 +366,7 @@ def test_text_has_protocol_counts_and_percentages(report):
         ["Throw", "1", "100.00", "100.00", "100.00"],
         ["mAP", "3", "62.50", "50.00", "56.25"],
     ]
-    assert len(evaluate.as_text(found).splitlines()) == len(lines) - 3
+    assert len(evaluation.as_text(found).splitlines()) == len(lines) - 3
 
 
 @pytest.mark.parametrize("label", ["Dive\x1b[2J", "Dive\u202e", "Dive\r", "\ud800"])
@@ -406,7 +382,7 @@ def test_names_cannot_drive_the_terminal(write, label):
         subset="test",
         tious=(0.5,),
     )
-    lines = evaluate.as_text(found, per_category=True).split("\n")
+    lines = evaluation.as_text(found, per_category=True).split("\n")
     assert all(line.isprintable() for line in lines)
 
 
@@ -506,7 +482,7 @@ def test_program_says_what_is_wrong_in_one_line(write, arguments, message):
 def test_program_helps():
     done = run("--help")
     assert done.returncode == 0
-    assert "python bin/evaluate.py predictions.json --ground-truth" in done.stdout
+    assert "cleannet evaluate predictions.json --ground-truth" in done.stdout
     for arguments in ((), ("a", "b", "c", "--ground-truth", "d")):
         assert run(*arguments).returncode == 2
 

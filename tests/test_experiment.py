@@ -11,17 +11,24 @@ from cleannet_jax import config, errors, experiment, methods, runs, train
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import recovered_heads
 from cleannet_jax.models import head, untrimmednet
+from cleannet_jax.report import experiment as report_lib
 
 
 def run_program(name, *arguments):
     return programs.run(name.removesuffix(".py"), *arguments)
 
 
+def table_of(made, method, data, folder):
+    dataset = experiment.open_dataset(made, str(data))
+    rows = experiment.train_and_evaluate(
+        made, method, str(data), folder, dataset=dataset
+    )
+    return report_lib.write_table(rows, dataset, folder)
+
+
 def test_a_run_from_training_to_new_detections(feature_folder, tiny_config, tmp_path):
     folder = tmp_path / "run"
-    table = experiment.train_and_evaluate(
-        tiny_config, "full", str(feature_folder), folder
-    )
+    table = table_of(tiny_config, "full", feature_folder, folder)
     assert "tiny, subset 'validation': 4 videos" in table
     assert [line.split()[0] for line in table.splitlines()[1:]] == [
         "tIoU",
@@ -43,10 +50,9 @@ def test_a_run_from_training_to_new_detections(feature_folder, tiny_config, tmp_
     results = json.loads((folder / "results" / "full.json").read_text())
     assert results["generated_data"] is False
     # Again: nothing is trained, and the same comes out.
-    again = experiment.train_and_evaluate(
-        tiny_config, "full", str(feature_folder), folder
-    )
+    again = table_of(tiny_config, "full", feature_folder, folder)
     assert again == table
+    assert (folder / "results" / "table.txt").read_text() == f"{table}\n"
     # The same detections from the checkpoint alone.
     out, scp = tmp_path / "found.json", tmp_path / "scp"
     done = run_program(
@@ -114,7 +120,7 @@ def test_heads_from_elsewhere_take_the_place_of_stage_1(
 ):
     plain = methods.apply(tiny_config, "plain")
     data = str(feature_folder)
-    first = experiment.train_and_evaluate(plain, "plain", data, tmp_path / "trained")
+    first = table_of(plain, "plain", data, tmp_path / "trained")
     dataset = experiment.open_dataset(plain, data)
     stage = train.Stage("head", plain, dataset.streams)
     fresh = untrimmednet.create_params(jax.random.key(0), dataset.streams, 3)
@@ -126,7 +132,7 @@ def test_heads_from_elsewhere_take_the_place_of_stage_1(
     recovered_heads.write(path, found)
     given = dataclasses.replace(plain, heads=str(path), head_steps=0)
     folder = tmp_path / "given"
-    assert experiment.train_and_evaluate(given, "plain", data, folder) == first
+    assert table_of(given, "plain", data, folder) == first
     params = experiment.restore(folder, runs.read_description(folder))
     fused = head.fuse_streams([streams["rgb"], streams["flow"]])
     for one, other in zip(
@@ -211,8 +217,22 @@ def test_bad_data_is_one_report_that_names_each_video(
         experiment.train_and_evaluate(
             tiny_config, "full", str(feature_folder), tmp_path / "run"
         )
-    assert "video03" in str(caught.value) and "video05" in str(caught.value)
+    assert "video03" in caught.value.report and "video05" in caught.value.report
+    assert str(caught.value) == (
+        f"{feature_folder}: the data cannot be used: 2 errors in 2 videos, the first: "
+        f"{feature_folder}/flow/video03.npy: no such file"
+    )
     assert not (tmp_path / "run").exists()
+
+
+def test_cause_comes_last(feature_folder, tmp_path):
+    (feature_folder / "flow" / "video03.npy").unlink()
+    arguments = ("--dataset", "thumos14", "--data", feature_folder)
+    done = run_program("train.py", *arguments, "--out", tmp_path / "run")
+    assert done.returncode == 2
+    *before, last = done.stderr.strip().splitlines()
+    assert f"tiny: {feature_folder}" in before
+    assert last.startswith(f"error: {feature_folder}: the data cannot be used: 1 error")
 
 
 def test_help_names_every_field():

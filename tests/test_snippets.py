@@ -69,8 +69,8 @@ def test_a_run_on_scores_from_files(
     made = dataclasses.replace(made, scores=str(folder))
     methods.check(made)
     run = tmp_path / "run"
-    table = experiment.train_and_evaluate(made, name, str(feature_folder), run)
-    assert table.splitlines()[-1].startswith(name)
+    rows = experiment.train_and_evaluate(made, name, str(feature_folder), run)
+    assert rows[-1].method == name
     results = json.loads((run / "results" / f"{name}.json").read_text())
     assert results["num_detections"] > 0
 

@@ -1,5 +1,6 @@
 """What is found to be wrong with feature folders, and the program that prints it."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -12,6 +13,7 @@ import pytest
 from cleannet_jax import validation
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import manifest as manifest_lib
+from cleannet_jax.report import validation as report_lib
 
 ROOT = pathlib.Path(__file__).parents[1]
 GESTURES = ROOT / "../shared/data/sfinge3d_gestures"
@@ -237,7 +239,7 @@ def test_categories_are_counted(tmp_path):
         validation.CategoryCount("Chop", 2, 1, 2),
     )
     assert report.lengths == {"a": 8, "b": 8, "d": 8}
-    lines = validation.categories_text(report).splitlines()
+    lines = report_lib.categories_text(report).splitlines()
     assert [line.split()[1:] for line in lines[1:]] == [list("100"), list("212")]
 
 
@@ -300,7 +302,7 @@ def test_hostile_names_do_not_reach_the_terminal(tmp_path):
     label = "Chop\x1b[2J"
     make_folder(tmp_path, {"a": 8, "b\u202e": None}, labels={"a": [label]})
     report = validate(tmp_path, manifest=make_manifest(name="kit\x1bchen"))
-    text = validation.report_text(report) + validation.categories_text(report)
+    text = validation.report_text(report) + report_lib.categories_text(report)
     assert all(line.isprintable() for line in text.split("\n"))
 
 
@@ -366,12 +368,45 @@ def test_text_is_bounded_and_the_dict_is_whole(tmp_path):
         "video 'v01' (training): annotated, but without features: not trained on, and "
         "without detections when scored"
     )
-    content = json.loads(json.dumps(validation.report_dict(report)))
+    content = json.loads(json.dumps(report_lib.report_dict(report)))
     assert len(content["warnings"]["no features"]) == 22
     assert content["errors"]["stream missing"] == [
         {"video": "v00", "message": f"{tmp_path}/flow/v00.npy: no such file"}
     ]
     assert content["subsets"][1]["longest"] == 8
+
+
+def test_summary_has_what_matters_for_the_numbers(tmp_path):
+    ids = ("a", "b", "c", "d")
+    durations = {"c": 40.0}
+    make_folder(tmp_path, dict.fromkeys(ids) | {"c": 4, "d": 40}, durations=durations)
+    report = validate(tmp_path)
+    assert report_lib.summary_lines(report) == [
+        "warning: length against duration: 1 video, 'c': 4 snippets of 15 frames at 30"
+        + " fps end at 2.00 s, the annotated duration is 40.00 s",
+        "warning: no features: 2 videos, the first 'a' (training): annotated, but"
+        + " without features: not trained on, and without detections when scored",
+    ]
+    # That c is shorter than the pooling window is a warning, too.
+    assert len({finding.kind for finding in report.warnings}) > 2
+
+
+def test_failure_has_its_cause_in_one_line(tmp_path):
+    make_folder(tmp_path, {"a": 8, "b": 8, "c": 8})
+    for stream, name in (("rgb", "a"), ("flow", "c")):
+        (tmp_path / stream / f"{name}.npy").unlink()
+    report = validate(tmp_path)
+    text, cause = validation.failure(report)
+    assert text == validation.report_text(report)
+    assert cause == (
+        f"{tmp_path}: the data cannot be used: 2 errors in 2 videos, the first: "
+        f"{tmp_path}/rgb/a.npy: no such file"
+    )
+    # An error of the set is in no video.
+    report = dataclasses.replace(
+        report, findings=(validation.Finding(True, "k", "", "m"),)
+    )
+    assert validation.failure(report)[1].endswith("used: 1 error, the first: m")
 
 
 def test_progress_counts_the_videos(tmp_path):
@@ -450,7 +485,7 @@ def test_program_reports_and_tells_errors_by_its_status(feature_folder, tmp_path
 def test_program_says_in_one_line_what_cannot_be_checked(feature_folder, tmp_path):
     (tmp_path / "empty").mkdir()
     for arguments, message in (
-        ((tmp_path / "empty",), "empty/manifest.json: no such file; write one as in"),
+        ((tmp_path / "empty",), "empty: no manifest.json in it; write one as in the"),
         ((feature_folder, "--manifest", tmp_path / "x.json"), "x.json: no such file"),
         (
             (feature_folder, "--json", tmp_path / "no/x.json"),

@@ -11,6 +11,7 @@ and a finished method is never run again, also when others are asked for.
 """
 
 import argparse
+import functools
 
 from cleannet_jax.programs import options
 
@@ -51,6 +52,7 @@ def run(parsed: argparse.Namespace) -> int:
     """Runs what is not done yet; prints the tables."""
     from cleannet_jax import ablate, errors, experiment, methods
     from cleannet_jax.programs import compilation, places
+    from cleannet_jax.report import ablation
 
     if parsed.seeds < 1:
         raise errors.InputError(f"--seeds: expected 1 or more, found {parsed.seeds}")
@@ -70,6 +72,7 @@ def run(parsed: argparse.Namespace) -> int:
         folder=folder,
         bins=parsed.diagnose,
         dataset=dataset,
+        on_cell=functools.partial(ablation.write_tables, folder=folder),
     )
-    print(f"\n{ablate.as_text(found)}\ntables, predictions and models: {folder}")
+    print(f"\n{ablation.as_text(found)}\ntables, predictions and models: {folder}")
     return 0

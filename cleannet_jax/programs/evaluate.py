@@ -125,27 +125,29 @@ def run(parsed: argparse.Namespace) -> int:
 
 def _result(parsed: argparse.Namespace) -> tuple[str, dict[str, Any]]:
     """What to print, and the same for a JSON file."""
-    from cleannet_jax import compare, evaluate
+    from cleannet_jax import compare, results
+    from cleannet_jax.report import comparison, evaluation
 
     reports = _reports(parsed)
     texts = [
-        evaluate.as_text(report, per_category=parsed.per_category) for report in reports
+        evaluation.as_text(report, per_category=parsed.per_category)
+        for report in reports
     ]
     if len(reports) == 1:
-        return texts[0], evaluate.as_dict(reports[0])
-    comparison = compare.compare(
+        return texts[0], results.as_dict(reports[0])
+    difference = compare.compare(
         *reports, samples=parsed.bootstrap or _SAMPLES, seed=parsed.seed
     )
-    texts.append(compare.as_text(comparison))
-    return "\n\n".join(texts), compare.as_dict(comparison)
+    texts.append(comparison.as_text(difference))
+    return "\n\n".join(texts), comparison.as_dict(difference)
 
 
 def _reports(parsed: argparse.Namespace) -> list[Any]:
     """A report on each of the files that were named."""
-    from cleannet_jax import evaluate
+    from cleannet_jax import evaluate, thresholds
     from cleannet_jax.data import variants
 
-    tious = evaluate.parse_tious(parsed.tiou)
+    tious = thresholds.parse_tious(parsed.tiou)
     annotations = evaluate.read_annotations(parsed.ground_truth)
     reports = []
     for source in parsed.predictions:

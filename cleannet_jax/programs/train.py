@@ -41,6 +41,7 @@ def run(parsed: argparse.Namespace) -> int:
     """Trains and evaluates; prints the table."""
     from cleannet_jax import experiment, methods
     from cleannet_jax.programs import compilation, places
+    from cleannet_jax.report import experiment as report_lib
 
     compilation.cache(parsed.compilation_cache)
     as_it_is = parsed.config is not None and parsed.config.endswith(".json")
@@ -50,8 +51,9 @@ def run(parsed: argparse.Namespace) -> int:
     method = method or methods.name_of(config)
     dataset = experiment.open_dataset(config, parsed.data)
     folder = places.run_folder(parsed, config, dataset, f"{method}-seed{config.seed}")
-    table = experiment.train_and_evaluate(
+    rows = experiment.train_and_evaluate(
         config, method, parsed.data, folder, dataset=dataset
     )
+    table = report_lib.write_table(rows, dataset, folder)
     print(f"\n{table}\n\npredictions, results, metrics and checkpoints: {folder}")
     return 0

@@ -55,6 +55,7 @@ def run(parsed: argparse.Namespace) -> int:
     from cleannet_jax.data import annotations as annotations_lib
     from cleannet_jax.data import files
     from cleannet_jax.ops import contrast
+    from cleannet_jax.report import validation as report_lib
 
     parsed.config = None
     config = config_lib.Config()
@@ -77,11 +78,11 @@ def run(parsed: argparse.Namespace) -> int:
     )
     rate = cost.multiplication_rate()
     print(validation.report_text(report, limit=parsed.limit))
-    print(f"\n{validation.categories_text(report)}\n")
-    print(cost.cost_text(taken, rate=rate))
+    print(f"\n{report_lib.categories_text(report)}\n")
+    print(report_lib.cost_text(taken, rate=rate))
     if parsed.json:
-        content = validation.report_dict(report)
-        content |= {"cost": cost.cost_dict(taken, rate=rate)}
+        content = report_lib.report_dict(report)
+        content |= {"cost": report_lib.cost_dict(taken, rate=rate)}
         try:
             files.write_json(parsed.json, content)
         except OSError as error:
