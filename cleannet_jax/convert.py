@@ -20,8 +20,8 @@ import numpy as np
 
 from cleannet_jax import errors, logs
 from cleannet_jax.data import annotations as annotations_lib
+from cleannet_jax.data import arrays, files, sources
 from cleannet_jax.data import features as features_lib
-from cleannet_jax.data import files, sources
 from cleannet_jax.data import manifest as manifest_lib
 from cleannet_jax.data.layouts import autoloc, cmcs, folders, hdf5, wtalc
 
@@ -334,7 +334,7 @@ def _is_whole(
     """Whether both streams of a video are there, by their headers."""
     try:
         features_lib.feature_length(folder, video_id, manifest=manifest)
-    except features_lib.FeatureError:
+    except arrays.ArrayError:
         return False
     return True
 

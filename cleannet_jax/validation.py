@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cleannet_jax import errors
-from cleannet_jax.data import agreement, features
+from cleannet_jax.data import agreement, arrays, features
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import manifest as manifest_lib
 from cleannet_jax.ops import segments
@@ -277,7 +277,7 @@ def _file_findings(
         if features.has_features(folder, video.id, manifest=manifest):
             length = features.feature_length(folder, video.id, manifest=manifest)
             return length, []
-    except features.FeatureError as error:
+    except arrays.ArrayError as error:
         return None, [_error(error.kind, video.id, str(error))]
     except errors.InputError as error:
         return None, [_error("unusable id", video.id, str(error))]

@@ -224,14 +224,17 @@ def archive(path):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (truncated, "not a whole .npy file of numbers: mmap length is greater"),
-        (objects, "not a whole .npy file of numbers: .*Python objects in dtype"),
-        (archive, "not a whole .npy file of numbers: .*magic string"),
-        (lambda path: path.write_bytes(b""), "not a whole .npy file of numbers"),
-        (lambda path: path.write_bytes(pickle.dumps([1.0] * 9)), "not a whole .npy"),
+        (truncated, "bytes, expected .* for shape"),
+        (objects, "an array of Python objects"),
+        (archive, "no whole .npy header"),
+        (lambda path: path.write_bytes(b""), "no whole .npy header"),
+        (
+            lambda path: path.write_bytes(pickle.dumps([1.0] * 9)),
+            "no whole .npy header",
+        ),
         (lambda path: np.save(path, np.zeros((4, D), int)), "values of type int64"),
         (lambda path: np.save(path, np.zeros((4, D, 1))), r"found shape \(4, 3, 1\)"),
-        (lambda path: np.save(path, np.zeros((0, D))), "(found shape|not a whole)"),
+        (lambda path: np.save(path, np.zeros((0, D))), "found shape"),
         (lambda path: np.save(path, np.zeros((4, 4))), "columns, expected [34] as in"),
     ],
 )

@@ -114,7 +114,7 @@ def test_heads_are_written_and_read_in_another_order(tmp_path):
             tmp_path / "nothing.npz", categories="a", stream_widths=(6, 6)
         )
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(errors.InputError, match="heads.npz: no .npz file of heads"):
+    with pytest.raises(errors.InputError, match="heads.npz: not a whole .npz file"):
         recovered_heads.read(path, categories="abcd", stream_widths=(6, 6))
 
 

@@ -627,7 +627,7 @@ def test_a_header_of_python_2_is_no_reason_to_warn(tmp_path):
     ("content", "message"),
     [
         (None, "no such file"),
-        (b"", "the file is empty"),
+        (b"", "no whole .npy header"),
         (b"\x93NUMPY", "no whole .npy header"),
         (b"PK\3\4 something", "no whole .npy header"),
     ],
@@ -644,16 +644,14 @@ def test_an_array_that_is_cut_names_both_sizes(tmp_path):
     path = tmp_path / "names.npy"
     np.save(path, np.zeros(10))
     path.write_bytes(path.read_bytes()[:-8])
-    with pytest.raises(
-        errors.InputError, match="found 72 bytes of content, expected 80"
-    ):
+    with pytest.raises(errors.InputError, match="found 200 bytes, expected 208"):
         pickled.read_array(path)
 
 
 def test_records_with_objects_are_refused(tmp_path):
     path = tmp_path / "names.npy"
     np.save(path, np.zeros(2, [("a", object)]), allow_pickle=True)
-    with pytest.raises(errors.InputError, match="bytes of content, expected 16"):
+    with pytest.raises(errors.InputError, match="an array of Python objects"):
         pickled.read_array(path)
 
 

@@ -9,38 +9,16 @@ T counts snippets.
 import dataclasses
 import functools
 import glob
-import math
 import os
 import pathlib
 import re
-import tokenize
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
 import numpy as np
 
-from cleannet_jax import errors
 from cleannet_jax.data import annotations as annotations_lib
-from cleannet_jax.data import files
+from cleannet_jax.data import arrays
 from cleannet_jax.data import manifest as manifest_lib
-
-_FLOATS = (np.float16, np.float32, np.float64)
-_HEADER_READERS = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-}
-
-
-class FeatureError(errors.InputError):
-    """Features of one video that cannot be used.
-
-    Attributes:
-      kind: what is wrong in a few words, the same for every video it is wrong with.
-    """
-
-    def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message)
-        self.kind = kind
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,15 +87,6 @@ class Dataset:
             for video in self.videos.values()
             if video.subset == self.evaluation_subset
         )
-
-
-class _Header(NamedTuple):
-    """What a .npy file says of itself, and how many bytes it should and does have."""
-
-    shape: tuple[int, ...]
-    dtype: np.dtype
-    expected_bytes: int
-    found_bytes: int
 
 
 def open_feature_folder(
@@ -189,11 +158,9 @@ def read_features(
         manifest.streams, _paths(folder, video_id, manifest), strict=True
     ):
         start, stop = stop, stop + stream.width
-        with files.NPY_HEADER_LOCK:
-            values = np.load(path, mmap_mode="r", allow_pickle=False)
         # Values beyond float32 become infinite, which validation reports by place.
         with np.errstate(over="ignore"):
-            features[:, start:stop] = values
+            features[:, start:stop] = arrays.map_array(path)
     return features
 
 
@@ -210,7 +177,7 @@ def feature_length(
     """Returns T of one video from the headers of its files; T is at least 1.
 
     Raises:
-      FeatureError: a file is absent, is not a whole two-dimensional array of floats,
+      arrays.ArrayError: a file is absent, is not a whole two-dimensional array of floats,
         has another width than the manifest declares or another length than the other
         stream, or holds no snippet.
       InputError: the id cannot be part of a file name.
@@ -220,22 +187,24 @@ def feature_length(
         manifest.streams, _paths(folder, video_id, manifest), strict=True
     ):
         if not os.path.isfile(path):
-            raise FeatureError("stream missing", f"{path}: no such file")
-        lengths[stream.name], width = _array_shape(path)
+            raise arrays.ArrayError("stream missing", f"{path}: no such file")
+        lengths[stream.name], width = arrays.check_floats(
+            arrays.read_header(path), place=str(path), shape=("snippets", "width")
+        )
         if width != stream.width:
-            raise FeatureError(
+            raise arrays.ArrayError(
                 "wrong width",
                 f"{path}: found {width} columns, expected the {stream.width} that the "
                 f"manifest declares for stream {stream.name!r}",
             )
     first, second = lengths.values()
     if first != second:
-        raise FeatureError(
+        raise arrays.ArrayError(
             "streams of different lengths",
             f"video {video_id!r}: found snippets {lengths}, expected the same number",
         )
     if first == 0:
-        raise FeatureError(
+        raise arrays.ArrayError(
             "empty video", f"video {video_id!r}: found 0 snippets, expected at least 1"
         )
     return first
@@ -263,7 +232,7 @@ def no_features(
     *,
     manifest: manifest_lib.Manifest,
     annotations: annotations_lib.Annotations,
-) -> FeatureError:
+) -> arrays.ArrayError:
     """Returns the error of a folder without one file of any annotated video.
 
     It says what was looked for and what is there instead, because the usual cause is
@@ -272,7 +241,7 @@ def no_features(
     count = len(annotations.videos)
     example = min(annotations.videos, default="ID")
     tried = " and ".join(str(path) for path in _paths(folder, example, manifest))
-    return FeatureError(
+    return arrays.ArrayError(
         "no features at all",
         f"{folder}: {_found_instead(folder, manifest)}; expected two files for each of "
         f"the {count} videos of {annotations.path}, such as {tried} "
@@ -305,51 +274,3 @@ def _paths(
         / manifest_lib.feature_path(manifest, stream=stream.name, video_id=video_id)
         for stream in manifest.streams
     ]
-
-
-def _array_shape(path: pathlib.Path) -> tuple[int, int]:
-    """(T, D) of a .npy file, from its header, once the whole file can be trusted."""
-    shape, dtype, expected_bytes, found_bytes = _header(path)
-    if dtype.hasobject:
-        raise FeatureError(
-            "object array",
-            f"{path}: an array of Python objects, which only unpickling could read; "
-            "expected float16, float32 or float64",
-        )
-    if dtype.newbyteorder("=") not in _FLOATS:
-        raise FeatureError(
-            "wrong type",
-            f"{path}: found values of type {dtype}, expected float16, float32 or "
-            "float64",
-        )
-    if len(shape) != 2 or min(shape) < 0:
-        raise FeatureError(
-            "wrong shape",
-            f"{path}: found shape {shape}, expected (snippets, width)",
-        )
-    if found_bytes != expected_bytes:
-        raise FeatureError(
-            "wrong file size",
-            f"{path}: found {found_bytes} bytes, expected {expected_bytes} for shape "
-            f"{shape} of {dtype}",
-        )
-    return shape
-
-
-def _header(path: pathlib.Path) -> _Header:
-    """The header of a .npy file; no data is read."""
-    try:
-        with open(path, "rb") as file, files.NPY_HEADER_LOCK:
-            version = np.lib.format.read_magic(file)
-            shape, _, dtype = _HEADER_READERS[version](file)
-            start, found = file.tell(), os.fstat(file.fileno()).st_size
-    except OSError as error:
-        raise FeatureError("unreadable file", f"{path}: {error.strerror}") from None
-    except (ValueError, KeyError, SyntaxError, tokenize.TokenError, RecursionError):
-        raise FeatureError(
-            "unreadable file",
-            f"{path}: no whole .npy header of version 1 or 2 at the start of the "
-            f"{os.path.getsize(path)} bytes",
-        ) from None
-    expected = start + dtype.itemsize * math.prod(shape)
-    return _Header(shape, dtype, expected, found)

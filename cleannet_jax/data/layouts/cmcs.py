@@ -9,24 +9,17 @@ import functools
 import os
 import pathlib
 import re
-import tokenize
-import zipfile
-import zlib
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from cleannet_jax import errors
+from cleannet_jax.data import arrays, sources
 from cleannet_jax.data import manifest as manifest_lib
-from cleannet_jax.data import sources
 from cleannet_jax.data.layouts import layout
 
-_MEMBER = "feature.npy"
-_HEADER_READERS = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-}
+_MEMBER = "feature"
 
 
 class _Rate(NamedTuple):
@@ -159,12 +152,8 @@ def _pairs(
 
 def _stored(path: pathlib.Path, backbone: str, crops: str) -> _Stored:
     """What the header of a file says, once it is of features."""
-    try:
-        with zipfile.ZipFile(path) as archive, archive.open(_MEMBER) as member:
-            version = np.lib.format.read_magic(member)
-            shape, _, dtype = _HEADER_READERS[version](member)
-    except (OSError, KeyError, *_DAMAGES) as error:
-        raise _damaged(path, error) from None
+    header = arrays.read_member_header(path, _MEMBER)
+    shape = header.shape
     is_unt = backbone == "unt"
     if len(shape) != (5 if is_unt else 3) or (is_unt and shape[3:] != (1, 1)):
         expected = "(T, B, D, 1, 1)" if is_unt else "(B, T, D)"
@@ -174,29 +163,8 @@ def _stored(path: pathlib.Path, backbone: str, crops: str) -> _Stored:
         )
     snippets, count = shape[:2] if is_unt else shape[1::-1]
     _check_crops(path, crops, count)
-    layout.check_shape((snippets, shape[2]), dtype, str(path))
+    layout.check_shape(header._replace(shape=(snippets, shape[2])), path)
     return _Stored(path, count, snippets, shape[2])
-
-
-# What reading a damaged archive raises besides.
-_DAMAGES = (
-    ValueError,
-    EOFError,
-    SyntaxError,
-    NotImplementedError,
-    RuntimeError,
-    tokenize.TokenError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-
-
-def _damaged(path: pathlib.Path, error: Exception) -> errors.InputError:
-    """The error of a file that cannot be read."""
-    reason = str(error).partition("\n")[0] or type(error).__name__
-    return errors.InputError(
-        f"{path}: not a whole .npz file with an array 'feature': {reason}"
-    )
 
 
 def _check_crops(path: pathlib.Path, crops: str, count: int) -> None:
@@ -222,11 +190,7 @@ def _read_streams(
 
 def _read(entry: _Stored, backbone: str, crops: str) -> np.ndarray:
     """The features of one stream, [T, D], of the dtype they are stored in."""
-    try:
-        with zipfile.ZipFile(entry.path) as archive, archive.open(_MEMBER) as member:
-            values = np.lib.format.read_array(member, allow_pickle=False)
-    except (OSError, KeyError, *_DAMAGES) as error:
-        raise _damaged(entry.path, error) from None
+    values = arrays.read_members(entry.path, _MEMBER)[_MEMBER]
     if backbone == "unt":
         values = values[:, :, :, 0, 0].swapaxes(0, 1)
     if crops != "mean":

@@ -12,8 +12,6 @@ import functools
 import os
 import pathlib
 import reprlib
-import textwrap
-import tokenize
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -21,7 +19,7 @@ import numpy as np
 
 from cleannet_jax import errors
 from cleannet_jax.data import annotations as annotations_lib
-from cleannet_jax.data import files, sources, text
+from cleannet_jax.data import arrays, files, sources, text
 from cleannet_jax.data import manifest as manifest_lib
 from cleannet_jax.data.layouts import layout
 
@@ -329,21 +327,8 @@ def _numbered_pairs(
 
 def _array(path: pathlib.Path) -> np.ndarray:
     """The mapped array of a file, once it is one of features."""
-    try:
-        array = np.lib.format.open_memmap(path, mode="r")
-    except OSError as error:
-        raise errors.InputError(f"{path}: {error.strerror or error}") from None
-    except (
-        ValueError,
-        KeyError,
-        SyntaxError,
-        tokenize.TokenError,
-        RecursionError,
-    ) as e:
-        raise errors.InputError(
-            f"{path}: not a whole .npy file of numbers: {textwrap.shorten(str(e), 200)}"
-        ) from None
-    layout.check_shape(array.shape, array.dtype, str(path))
+    array = arrays.map_array(path)
+    layout.check_shape(array, path)
     return array
 
 

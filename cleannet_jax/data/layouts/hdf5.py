@@ -220,7 +220,7 @@ def _shape(file: Any, name: str, path: pathlib.Path) -> tuple[int, int]:
             f"{place}: found a dataset whose values lie in other files, expected them"
             " in this one"
         )
-    return layout.check_shape(item.shape, item.dtype, place)
+    return layout.check_shape(item, place)
 
 
 def _joint_datasets(folder: pathlib.Path) -> dict[str, _Dataset]:

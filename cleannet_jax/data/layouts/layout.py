@@ -12,6 +12,7 @@ import numpy as np
 
 from cleannet_jax import errors
 from cleannet_jax.data import annotations as annotations_lib
+from cleannet_jax.data import arrays
 from cleannet_jax.data import manifest as manifest_lib
 from cleannet_jax.data.detections import thumos
 
@@ -38,18 +39,20 @@ def streams(width: int) -> tuple[manifest_lib.Stream, manifest_lib.Stream]:
     return manifest_lib.Stream("rgb", width), manifest_lib.Stream("flow", width)
 
 
-def check_shape(shape: tuple[int, ...], dtype: np.dtype, place: str) -> tuple[int, int]:
+def check_shape(
+    array: np.ndarray | arrays.Header, place: str | os.PathLike
+) -> tuple[int, int]:
     """Returns (T, D), the shape of an array of features, once it is one.
+
+    Args:
+      array: or anything else with its shape and dtype.
+      place: what messages call it, usually its path.
 
     Raises:
       InputError: the array is not two-dimensional, not of floats, or has no snippet.
     """
-    if dtype.kind != "f" or dtype.itemsize > 8:
-        raise errors.InputError(
-            f"{place}: found values of type {dtype}, expected float16, float32 or"
-            " float64"
-        )
-    if len(shape) != 2 or 0 in shape:
+    shape = arrays.check_floats(array, place=str(place), shape=("snippets", "width"))
+    if 0 in shape:
         raise errors.InputError(
             f"{place}: found shape {shape}, expected (snippets, width) and no 0 in it"
         )

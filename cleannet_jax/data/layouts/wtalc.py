@@ -289,7 +289,7 @@ def _width(path: pathlib.Path, arrays: Mapping[str, Any]) -> int:
             raise errors.InputError(
                 f"{place}: found a {type(array).__name__}, expected an array"
             )
-        widths[place] = layout.check_shape(array.shape, array.dtype, place)[1]
+        widths[place] = layout.check_shape(array, place)[1]
     return layout.common_width(widths, joint=True)
 
 
