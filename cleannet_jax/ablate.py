@@ -24,7 +24,7 @@ import numpy as np
 
 from cleannet_jax import config as config_lib
 from cleannet_jax import experiment, localize, logs, runs, train
-from cleannet_jax.data import features as features_lib
+from cleannet_jax.data import dataset as dataset_lib
 from cleannet_jax.data import files
 from cleannet_jax.data import snippets as snippets_lib
 
@@ -178,7 +178,7 @@ def _run_cell(
     method: str,
     config: config_lib.Config,
     seed: int,
-    dataset: features_lib.Dataset,
+    dataset: dataset_lib.Dataset,
     where: str,
     folder: pathlib.Path,
     bins: str,
@@ -213,7 +213,7 @@ def _link_checkpoints(cell: pathlib.Path, config: config_lib.Config) -> None:
 
 def _classify(
     config: config_lib.Config,
-    dataset: features_lib.Dataset,
+    dataset: dataset_lib.Dataset,
     where: str,
     folder: pathlib.Path,
 ) -> tuple[Params, snippets_lib.SavedPredictions]:
@@ -241,7 +241,7 @@ def _cell_folder(folder: pathlib.Path, method: str, seed: int) -> pathlib.Path:
 
 def collect(
     config: config_lib.Config,
-    dataset: features_lib.Dataset,
+    dataset: dataset_lib.Dataset,
     methods: Sequence[str],
     seeds: Sequence[int],
     folder: pathlib.Path,

@@ -21,9 +21,15 @@ import numpy as np
 from cleannet_jax import errors, logs
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import arrays, files, sources
-from cleannet_jax.data import features as features_lib
 from cleannet_jax.data import manifest as manifest_lib
-from cleannet_jax.data.layouts import autoloc, cmcs, folders, hdf5, wtalc
+from cleannet_jax.data.layouts import (
+    autoloc,
+    cmcs,
+    feature_folder,
+    folders,
+    hdf5,
+    wtalc,
+)
 
 REPORT = "convert_report.json"
 
@@ -333,7 +339,7 @@ def _is_whole(
 ) -> bool:
     """Whether both streams of a video are there, by their headers."""
     try:
-        features_lib.feature_length(folder, video_id, manifest=manifest)
+        feature_folder.feature_length(folder, video_id, manifest=manifest)
     except arrays.ArrayError:
         return False
     return True

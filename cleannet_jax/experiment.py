@@ -19,10 +19,11 @@ from cleannet_jax import (
 from cleannet_jax import config as config_lib
 from cleannet_jax import localize as localize_lib
 from cleannet_jax.data import annotations as annotations_lib
-from cleannet_jax.data import features as features_lib
+from cleannet_jax.data import dataset as dataset_lib
 from cleannet_jax.data import files
 from cleannet_jax.data import manifest as manifest_lib
 from cleannet_jax.data import snippets as snippets_lib
+from cleannet_jax.data.layouts import feature_folder
 from cleannet_jax.models import classifiers
 from cleannet_jax.ops import contrast
 
@@ -45,7 +46,7 @@ class Row(NamedTuple):
 
 def open_dataset(
     config: config_lib.Config, data: str | None, *, categories: tuple | None = None
-) -> features_lib.Dataset:
+) -> dataset_lib.Dataset:
     """Opens a feature folder, or the embedded sample where there is none.
 
     Args:
@@ -80,7 +81,7 @@ def open_dataset(
         raise errors.InputError(f"the data cannot be used\n{text}")
     if report.warnings:
         print(text)
-    return features_lib.open_feature_folder(
+    return feature_folder.open_feature_folder(
         folder, manifest=manifest, annotations=annotations, categories=categories
     )
 
@@ -148,7 +149,7 @@ def evaluate_row(
     name: str,
     params: Params,
     config: config_lib.Config,
-    dataset: features_lib.Dataset,
+    dataset: dataset_lib.Dataset,
     folder: pathlib.Path,
     *,
     saved: snippets_lib.SavedPredictions | None = None,
@@ -193,12 +194,12 @@ def evaluate_row(
     return Row(name, report)
 
 
-def details(dataset: features_lib.Dataset) -> str:
+def details(dataset: dataset_lib.Dataset) -> str:
     """What a predictions file says of the data that it was made from."""
     return f"{dataset.name}. {GENERATED_NOTE}" if dataset.generated else dataset.name
 
 
-def table_text(rows: list[Row], dataset: features_lib.Dataset) -> str:
+def table_text(rows: list[Row], dataset: dataset_lib.Dataset) -> str:
     """The table at the end of an experiment: mAP in percent for every row."""
     report = rows[-1].report
     tious = report.result.tious
@@ -257,7 +258,7 @@ def restore(folder: pathlib.Path, description: runs.Description) -> Params:
 
 
 def check_widths(
-    dataset: features_lib.Dataset, description: runs.Description, folder: pathlib.Path
+    dataset: dataset_lib.Dataset, description: runs.Description, folder: pathlib.Path
 ) -> None:
     """Raises an InputError unless features are as wide as those a run was trained on."""
     if dataset.stream_widths != description.stream_widths:

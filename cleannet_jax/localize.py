@@ -16,7 +16,7 @@ import numpy as np
 
 from cleannet_jax import config as config_lib
 from cleannet_jax import errors
-from cleannet_jax.data import features as features_lib
+from cleannet_jax.data import dataset as dataset_lib
 from cleannet_jax.data import pipeline
 from cleannet_jax.data import snippets as snippets_lib
 from cleannet_jax.metrics import average_precision
@@ -179,7 +179,7 @@ def _padded(
 
 def localize(
     params: Params,
-    dataset: features_lib.Dataset,
+    dataset: dataset_lib.Dataset,
     ids: Sequence[str],
     config: config_lib.Config,
     *,
@@ -231,7 +231,7 @@ def check_scp_folder(folder: str | os.PathLike) -> None:
 
 def write_scp(
     params: Params,
-    dataset: features_lib.Dataset,
+    dataset: dataset_lib.Dataset,
     ids: Sequence[str],
     config: config_lib.Config,
     folder: str | os.PathLike,
@@ -261,7 +261,7 @@ def write_scp(
 
 
 def _examples(
-    dataset: features_lib.Dataset, ids: Sequence[str], config: config_lib.Config
+    dataset: dataset_lib.Dataset, ids: Sequence[str], config: config_lib.Config
 ) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
     """Videos with their ids, padded to a few lengths."""
     lengths = [dataset.videos[video_id].length for video_id in ids]
@@ -270,7 +270,7 @@ def _examples(
         yield ids[example["index"]], example
 
 
-def _in_seconds(found: Detections, video: features_lib.VideoInfo) -> Detections:
+def _in_seconds(found: Detections, video: dataset_lib.VideoInfo) -> Detections:
     """Detections in seconds inside the video, by falling score."""
     seconds = segments.snippets_to_seconds(found.segments, **video.timebase._asdict())
     end = np.inf if video.duration is None else video.duration

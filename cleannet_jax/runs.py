@@ -16,7 +16,7 @@ import jax
 
 from cleannet_jax import config as config_lib
 from cleannet_jax import errors
-from cleannet_jax.data import features as features_lib
+from cleannet_jax.data import dataset as dataset_lib
 from cleannet_jax.data import files
 
 _PACKAGES = ("cleannet_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
@@ -44,7 +44,7 @@ class Description(NamedTuple):
 
 
 def describe(
-    config: config_lib.Config, dataset: features_lib.Dataset, data: str
+    config: config_lib.Config, dataset: dataset_lib.Dataset, data: str
 ) -> Description:
     """The description of a run that trains on a dataset."""
     videos = [dataset.videos[video_id] for video_id in dataset.train_ids]

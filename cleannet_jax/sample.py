@@ -41,7 +41,7 @@ import numpy as np
 
 from cleannet_jax import errors
 from cleannet_jax.data import annotations as annotations_lib
-from cleannet_jax.data import features as features_lib
+from cleannet_jax.data import dataset as dataset_lib
 from cleannet_jax.data import manifest as manifest_lib
 from cleannet_jax.ops import segments as segments_lib
 
@@ -244,7 +244,7 @@ class _Entry(NamedTuple):
     timeline: Timeline
 
 
-def sample_dataset(name: str, *, seed: int) -> features_lib.Dataset:
+def sample_dataset(name: str, *, seed: int) -> dataset_lib.Dataset:
     """Returns a generated dataset; the features of a video are made when it is read.
 
     Args:
@@ -273,7 +273,7 @@ def sample_dataset(name: str, *, seed: int) -> features_lib.Dataset:
         )
 
     title = f"generated sample in the image of {spec.name}"
-    return features_lib.Dataset(
+    return dataset_lib.Dataset(
         name=title,
         categories=names,
         stream_widths=(STREAM_WIDTH, STREAM_WIDTH),
@@ -426,9 +426,9 @@ def _video(entry: _Entry, names: tuple[str, ...]) -> annotations_lib.Video:
     )
 
 
-def _info(video: annotations_lib.Video, timeline: Timeline) -> features_lib.VideoInfo:
+def _info(video: annotations_lib.Video, timeline: Timeline) -> dataset_lib.VideoInfo:
     """What is known of a video before its features are read."""
-    return features_lib.VideoInfo(
+    return dataset_lib.VideoInfo(
         id=video.id,
         subset=video.subset,
         labels=video.categories,

@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cleannet_jax import errors
-from cleannet_jax.data import agreement, arrays, features
+from cleannet_jax.data import agreement, arrays
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import manifest as manifest_lib
+from cleannet_jax.data.layouts import feature_folder
 from cleannet_jax.ops import segments
 
 # Annotated durations are often rounded to a tenth of a second.
@@ -274,8 +275,8 @@ def _file_findings(
 ) -> tuple[int | None, list[Finding]]:
     """T if the video's files can be used, and what is wrong with them if not."""
     try:
-        if features.has_features(folder, video.id, manifest=manifest):
-            length = features.feature_length(folder, video.id, manifest=manifest)
+        if feature_folder.has_features(folder, video.id, manifest=manifest):
+            length = feature_folder.feature_length(folder, video.id, manifest=manifest)
             return length, []
     except arrays.ArrayError as error:
         return None, [_error(error.kind, video.id, str(error))]
@@ -370,7 +371,9 @@ def _value_findings(
     folder: str | os.PathLike, video_id: str, manifest: manifest_lib.Manifest
 ) -> Iterator[Finding]:
     """NaN and infinities among the values of one video."""
-    finite = np.isfinite(features.read_features(folder, video_id, manifest=manifest))
+    finite = np.isfinite(
+        feature_folder.read_features(folder, video_id, manifest=manifest)
+    )
     if not finite.all():
         snippet, column = np.unravel_index(finite.argmin(), finite.shape)
         message = (
@@ -388,12 +391,14 @@ def _set_findings(
     lengths: dict[str, int],
 ) -> Iterator[Finding]:
     """What is wrong with the set as a whole."""
-    stored = features.stored_ids(folder, manifest=manifest)
+    stored = feature_folder.stored_ids(folder, manifest=manifest)
     for video_id in sorted(stored - annotations.videos.keys()):
         message = f"video {video_id!r}: features, but not in {annotations.path}"
         yield _warning("not annotated", video_id, message)
     if not stored & annotations.videos.keys():
-        error = features.no_features(folder, manifest=manifest, annotations=annotations)
+        error = feature_folder.no_features(
+            folder, manifest=manifest, annotations=annotations
+        )
         yield _error(error.kind, "", str(error))
     yield from _subset_findings(manifest, annotations, lengths)
     yield from _rate_findings(manifest, annotations, lengths)

@@ -14,10 +14,9 @@ import test_autoloc
 
 from cleannet_jax import convert, errors, logs
 from cleannet_jax.data import annotations as annotations_lib
-from cleannet_jax.data import features as features_lib
 from cleannet_jax.data import manifest as manifest_lib
 from cleannet_jax.data import recovered_heads, sources
-from cleannet_jax.data.layouts import autoloc_rows
+from cleannet_jax.data.layouts import autoloc_rows, feature_folder
 
 PROGRAM = pathlib.Path(__file__).parents[1] / "bin/convert.py"
 RGB, FLOW = 3, 2
@@ -77,7 +76,7 @@ def make_source(**changes):
 def opened(folder):
     manifest = manifest_lib.read_manifest(folder / "manifest.json")
     truth = annotations_lib.read_annotations(folder / manifest.annotations)
-    return features_lib.open_feature_folder(
+    return feature_folder.open_feature_folder(
         folder, manifest=manifest, annotations=truth
     )
 

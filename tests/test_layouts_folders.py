@@ -9,10 +9,9 @@ import pytest
 
 from cleannet_jax import errors
 from cleannet_jax.data import annotations as annotations_lib
-from cleannet_jax.data import features
 from cleannet_jax.data import manifest as manifest_lib
 from cleannet_jax.data.detections import thumos
-from cleannet_jax.data.layouts import folders
+from cleannet_jax.data.layouts import feature_folder, folders
 
 D = 3
 
@@ -476,7 +475,7 @@ def test_what_was_read_can_be_written_in_our_layout(basnet, tmp_path):
     for name in source.ids:
         for kind, values in zip(("rgb", "flow"), source.read(name), strict=True):
             save(tmp_path / "ours" / kind / f"{name}.npy", values)
-    dataset = features.open_feature_folder(
+    dataset = feature_folder.open_feature_folder(
         tmp_path / "ours", manifest=source.manifest, annotations=source.annotations
     )
     assert dataset.train_ids == ("video_validation_0000051", "video_validation_0000052")

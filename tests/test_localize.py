@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from cleannet_jax import config, localize
-from cleannet_jax.data import features as features_lib
+from cleannet_jax.data import dataset as dataset_lib
 from cleannet_jax.data import manifest
 from cleannet_jax.models import cleannet, head
 
@@ -104,7 +104,7 @@ def head_params(rng):
 
 
 def test_seconds_stay_inside_the_video():
-    video = features_lib.VideoInfo(
+    video = dataset_lib.VideoInfo(
         id="a",
         subset="test",
         labels=(),

@@ -18,7 +18,7 @@ import numpy as np
 from cleannet_jax import config as config_lib
 from cleannet_jax import errors
 from cleannet_jax.data import arrays, files, pipeline
-from cleannet_jax.data import features as features_lib
+from cleannet_jax.data import dataset as dataset_lib
 from cleannet_jax.models import cleannet
 from cleannet_jax.ops import pooling
 
@@ -76,14 +76,14 @@ class SavedPredictions:
 
 
 def open_for(
-    config: config_lib.Config, dataset: features_lib.Dataset
+    config: config_lib.Config, dataset: dataset_lib.Dataset
 ) -> SavedPredictions | None:
     """The folder that a config reads its SCPs from, None if it computes them."""
     return open_folder(config.scores, dataset) if config.scores else None
 
 
 def open_folder(
-    folder: str | os.PathLike, dataset: features_lib.Dataset
+    folder: str | os.PathLike, dataset: dataset_lib.Dataset
 ) -> SavedPredictions:
     """Opens a folder of predictions for a dataset.
 
@@ -157,7 +157,7 @@ def write(
 
 
 def write_index(
-    folder: str | os.PathLike, dataset: features_lib.Dataset, ids: Sequence[str]
+    folder: str | os.PathLike, dataset: dataset_lib.Dataset, ids: Sequence[str]
 ) -> None:
     """Writes scp.json for some videos of a dataset: what makes a folder complete."""
     timebase = {name: dataset.videos[name].timebase._asdict() for name in ids}

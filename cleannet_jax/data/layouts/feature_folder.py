@@ -1,4 +1,4 @@
-"""Feature folders, and the `Dataset` that every program reads its videos from.
+"""Our own feature folders.
 
 A feature folder holds two .npy files a video, one a stream, each (T, D) of float16,
 float32 or float64. `read_features` joins them to F, (T, 2D) float32, RGB columns
@@ -6,87 +6,18 @@ first, then flow. Files are checked by their headers and mapped, never unpickled
 T counts snippets.
 """
 
-import dataclasses
 import functools
 import glob
 import os
 import pathlib
 import re
-from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import arrays
+from cleannet_jax.data import dataset as dataset_lib
 from cleannet_jax.data import manifest as manifest_lib
-
-
-@dataclasses.dataclass(frozen=True)
-class VideoInfo:
-    """What is known of a video before its features are read.
-
-    Attributes:
-      id: the video's id.
-      subset: the subset it belongs to, as the annotations spell it.
-      labels: its video-level labels, each once, sorted: all that training may know.
-      length: T, in snippets.
-      timebase: what turns its snippets into seconds.
-      duration: in seconds; None where the annotations do not say.
-    """
-
-    id: str
-    subset: str
-    labels: tuple[str, ...]
-    length: int
-    timebase: manifest_lib.Timebase
-    duration: float | None
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Dataset:
-    """Videos with features, wherever they come from: a folder, or made in memory.
-
-    Attributes:
-      name: what reports call it.
-      categories: names of the N categories, in the order of axis N. A trained
-        model's own are put in with `dataclasses.replace`.
-      stream_widths: columns of the RGB and of the flow stream; their sum is 2D.
-      videos: every annotated video that has features, by id, in sorted order.
-      annotations: the truth to evaluate against; it also holds videos without
-        features, which count as videos without detections.
-      train_subset: the subset to train on.
-      evaluation_subset: the subset to localize in and to score.
-      read: id -> F, (T, 2D) float32. Called from several threads at once.
-      generated: whether the features are made up rather than recorded.
-    """
-
-    name: str
-    categories: tuple[str, ...]
-    stream_widths: tuple[int, int]
-    videos: Mapping[str, VideoInfo]
-    annotations: annotations_lib.Annotations
-    train_subset: str
-    evaluation_subset: str
-    read: Callable[[str], np.ndarray]
-    generated: bool = False
-
-    @property
-    def train_ids(self) -> tuple[str, ...]:
-        """Ids of the videos to train on: those of the subset that have a label."""
-        return tuple(
-            video.id
-            for video in self.videos.values()
-            if video.subset == self.train_subset and video.labels
-        )
-
-    @property
-    def evaluation_ids(self) -> tuple[str, ...]:
-        """Ids of the videos to localize in."""
-        return tuple(
-            video.id
-            for video in self.videos.values()
-            if video.subset == self.evaluation_subset
-        )
 
 
 def open_feature_folder(
@@ -95,7 +26,7 @@ def open_feature_folder(
     manifest: manifest_lib.Manifest,
     annotations: annotations_lib.Annotations,
     categories: tuple[str, ...] | None = None,
-) -> Dataset:
+) -> dataset_lib.Dataset:
     """Returns the videos of a feature folder; their features stay on disk.
 
     Annotated videos without any feature file are left out of `videos`; `validate`
@@ -112,7 +43,7 @@ def open_feature_folder(
     """
     folder = pathlib.Path(folder)
     videos = {
-        video_id: VideoInfo(
+        video_id: dataset_lib.VideoInfo(
             id=video_id,
             subset=video.subset,
             labels=video.categories,
@@ -129,7 +60,7 @@ def open_feature_folder(
         categories = annotations_lib.categories(
             annotations, subsets=(manifest.train_subset,)
         )
-    return Dataset(
+    return dataset_lib.Dataset(
         name=manifest.name,
         categories=categories,
         stream_widths=tuple(stream.width for stream in manifest.streams),

@@ -7,8 +7,10 @@ import pytest
 
 from cleannet_jax import errors
 from cleannet_jax.data import annotations as annotations_lib
-from cleannet_jax.data import arrays, features
+from cleannet_jax.data import arrays
+from cleannet_jax.data import dataset as dataset_lib
 from cleannet_jax.data import manifest as manifest_lib
+from cleannet_jax.data.layouts import feature_folder
 
 GESTURES = pathlib.Path(__file__).parents[1] / "../shared/data/sfinge3d_gestures"
 
@@ -64,14 +66,14 @@ def test_features_are_rgb_then_flow_in_float32(tmp_path, dtype, order):
     rgb = np.array([[1, 2, 3], [4, 5, 6]], dtype, order=order)
     flow = np.array([[-1, -2], [-3, -4]], dtype, order=order)
     save_features(tmp_path, "a", rgb=rgb, flow=flow)
-    values = features.read_features(tmp_path, "a", manifest=make_manifest())
+    values = feature_folder.read_features(tmp_path, "a", manifest=make_manifest())
     np.testing.assert_array_equal(values, [[1, 2, 3, -1, -2], [4, 5, 6, -3, -4]])
     assert values.dtype == np.float32
 
 
 def test_values_beyond_float32_become_infinite(tmp_path):
     save_features(tmp_path, "a", rgb=np.full((1, 3), 1e300), flow=np.zeros((1, 2)))
-    values = features.read_features(tmp_path, "a", manifest=make_manifest())
+    values = feature_folder.read_features(tmp_path, "a", manifest=make_manifest())
     assert np.isinf(values[0, :3]).all()
 
 
@@ -83,7 +85,7 @@ def test_feature_length_reads_headers_only(tmp_path):
     with open(tmp_path / "rgb/a.npy", "wb") as file:
         file.write(before[:header])
         file.truncate(len(before))
-    assert features.feature_length(tmp_path, "a", manifest=make_manifest()) == 20
+    assert feature_folder.feature_length(tmp_path, "a", manifest=make_manifest()) == 20
 
 
 @pytest.mark.parametrize(
@@ -131,7 +133,7 @@ def test_feature_length_reads_headers_only(tmp_path):
 def test_unusable_array_is_named(tmp_path, rgb, flow, kind, message):
     save_features(tmp_path, "a", rgb=rgb, flow=flow)
     with pytest.raises(arrays.ArrayError, match=re.escape(message)) as caught:
-        features.read_features(tmp_path, "a", manifest=make_manifest())
+        feature_folder.read_features(tmp_path, "a", manifest=make_manifest())
     assert caught.value.kind == kind
 
 
@@ -146,7 +148,7 @@ def test_wrong_file_size_is_named_with_both_sizes(tmp_path, change):
         f"{path}: found {144 + change} bytes, expected 144 for shape (4, 2) of flo"
     )
     with pytest.raises(arrays.ArrayError, match=re.escape(message)) as caught:
-        features.read_features(tmp_path, "a", manifest=make_manifest())
+        feature_folder.read_features(tmp_path, "a", manifest=make_manifest())
     assert caught.value.kind == "wrong file size"
 
 
@@ -167,7 +169,7 @@ def test_what_is_no_npy_file_is_named(tmp_path, content):
         f"rgb/a.npy: no whole .npy header of version 1 or 2 .* {len(content)} byte"
     )
     with pytest.raises(arrays.ArrayError, match=message) as caught:
-        features.read_features(tmp_path, "a", manifest=make_manifest())
+        feature_folder.read_features(tmp_path, "a", manifest=make_manifest())
     assert caught.value.kind == "unreadable file"
 
 
@@ -179,7 +181,7 @@ def test_negative_shape_is_refused(tmp_path):
     assert b"(-4, -3)" in content
     path.write_bytes(content)
     with pytest.raises(arrays.ArrayError, match="found shape .-4, -3."):
-        features.feature_length(tmp_path, "a", manifest=make_manifest())
+        feature_folder.feature_length(tmp_path, "a", manifest=make_manifest())
 
 
 def test_open_lists_videos_from_headers(tmp_path):
@@ -189,11 +191,11 @@ def test_open_lists_videos_from_headers(tmp_path):
     )
     for video_id, length in (("a", 4), ("b", 5), ("c", 6)):
         save_video(tmp_path, video_id, length)
-    dataset = features.open_feature_folder(
+    dataset = feature_folder.open_feature_folder(
         tmp_path, manifest=make_manifest(), annotations=annotations
     )
     assert list(dataset.videos) == ["a", "b", "c"]
-    assert dataset.videos["b"] == features.VideoInfo(
+    assert dataset.videos["b"] == dataset_lib.VideoInfo(
         id="b",
         subset="training",
         labels=("Boil", "Chop"),
@@ -211,7 +213,7 @@ def test_open_lists_videos_from_headers(tmp_path):
 def test_open_takes_the_categories_of_a_trained_model(tmp_path):
     annotations = make_annotations(tmp_path, {"a": ["Boil"]}, subset="validation")
     save_video(tmp_path, "a", 4)
-    dataset = features.open_feature_folder(
+    dataset = feature_folder.open_feature_folder(
         tmp_path,
         manifest=make_manifest(),
         annotations=annotations,
@@ -227,7 +229,7 @@ def test_open_knows_labels_but_no_times(tmp_path):
     annotations = make_annotations(tmp_path, {"a": ["Chop", "Boil", "Chop"]})
     weak = make_annotations(tmp_path, {"a": ["Boil", "Chop"]})
     strong_videos, weak_videos = (
-        features.open_feature_folder(
+        feature_folder.open_feature_folder(
             tmp_path, manifest=make_manifest(), annotations=read
         ).videos
         for read in (annotations, weak)
@@ -240,7 +242,7 @@ def test_open_stops_at_broken_features(tmp_path):
     save_video(tmp_path, "a", 4)
     save_features(tmp_path, "b", rgb=np.zeros((4, 3)), flow=None)
     with pytest.raises(errors.InputError, match="flow/b.npy: no such file"):
-        features.open_feature_folder(
+        feature_folder.open_feature_folder(
             tmp_path, manifest=make_manifest(), annotations=annotations
         )
 
@@ -248,7 +250,7 @@ def test_open_stops_at_broken_features(tmp_path):
 def test_open_refuses_hostile_ids(tmp_path):
     annotations = make_annotations(tmp_path, {"../../etc/passwd": ["Boil"]})
     with pytest.raises(errors.InputError, match="'../../etc/passwd': the id cannot be"):
-        features.open_feature_folder(
+        feature_folder.open_feature_folder(
             tmp_path, manifest=make_manifest(), annotations=annotations
         )
 
@@ -256,7 +258,7 @@ def test_open_refuses_hostile_ids(tmp_path):
 def test_folder_without_features_says_what_was_expected(tmp_path):
     annotations = make_annotations(tmp_path, {"b": ["Boil"], "a": ["Boil"]})
     with pytest.raises(arrays.ArrayError) as caught:
-        features.open_feature_folder(
+        feature_folder.open_feature_folder(
             tmp_path, manifest=make_manifest(), annotations=annotations
         )
     assert str(caught.value) == (
@@ -274,7 +276,7 @@ def test_other_spelling_of_the_ids_is_shown(tmp_path):
         r"found features of other ids only \(1\), such as 'v_a'; expected two files"
     )
     with pytest.raises(arrays.ArrayError, match=message):
-        features.open_feature_folder(
+        feature_folder.open_feature_folder(
             tmp_path, manifest=make_manifest(), annotations=annotations
         )
 
@@ -283,7 +285,7 @@ def test_absent_folder_says_what_was_expected(tmp_path):
     annotations = make_annotations(tmp_path, {"a": ["Boil"]})
     message = f"{tmp_path}/none: No such file or directory; expected two files for each"
     with pytest.raises(arrays.ArrayError, match=message):
-        features.open_feature_folder(
+        feature_folder.open_feature_folder(
             tmp_path / "none", manifest=make_manifest(), annotations=annotations
         )
 
@@ -299,8 +301,8 @@ def test_stored_ids_inverts_the_pattern(tmp_path):
     for name in names:
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).touch()
-    assert features.stored_ids(tmp_path, manifest=manifest) == {"a", ".b"}
-    assert features.stored_ids(tmp_path / "none", manifest=manifest) == set()
+    assert feature_folder.stored_ids(tmp_path, manifest=manifest) == {"a", ".b"}
+    assert feature_folder.stored_ids(tmp_path / "none", manifest=manifest) == set()
 
 
 def open_gestures(name):
@@ -312,7 +314,7 @@ def open_gestures(name):
         fps="annotations",
     )
     annotations = annotations_lib.read_annotations(GESTURES / name)
-    return features.open_feature_folder(
+    return feature_folder.open_feature_folder(
         GESTURES, manifest=manifest, annotations=annotations
     )
 
