@@ -281,18 +281,17 @@ def _start(folder: pathlib.Path, source: sources.Source, float16: bool) -> None:
             f"{folder}: found files that no conversion has made, expected a new or an"
             " empty folder"
         )
-    for stream in source.manifest.streams:
-        (folder / stream.name).mkdir(parents=True, exist_ok=True)
+    for stream in source.manifest.streams.names:
+        (folder / stream).mkdir(parents=True, exist_ok=True)
         # What is left of files that were being written when the program was killed.
-        for remains in (folder / stream.name).glob(".*.npy.*"):
+        for remains in (folder / stream).glob(".*.npy.*"):
             remains.unlink()
     files.write_json(path, wanted)
 
 
 def _identity(source: sources.Source, float16: bool) -> dict[str, Any]:
     """What tells a conversion from another one, as JSON holds it."""
-    manifest = dataclasses.asdict(source.manifest)
-    del manifest["path"]
+    manifest = manifest_lib.manifest_content(source.manifest)
     text = json.dumps(_content(source.annotations))
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     identity = {"manifest": manifest, "float16": float16, "annotations digest": digest}
@@ -337,7 +336,7 @@ def _write_videos(
 def _is_whole(
     folder: pathlib.Path, video_id: str, manifest: manifest_lib.Manifest
 ) -> bool:
-    """Whether both streams of a video are there, by their headers."""
+    """Whether all streams of a video are there, by their headers."""
     try:
         feature_folder.feature_length(folder, video_id, manifest=manifest)
     except arrays.ArrayError:
@@ -348,17 +347,18 @@ def _is_whole(
 def _write_video(
     source: sources.Source, folder: pathlib.Path, video_id: str, float16: bool
 ) -> None:
-    """Writes both streams of a video."""
-    arrays = source.read(video_id)
-    for stream, array in zip(source.manifest.streams, arrays, strict=True):
-        if array.shape != (len(arrays[0]), stream.width) or not len(array):
+    """Writes all streams of a video."""
+    streams = source.read(video_id)
+    names, widths = source.manifest.streams.names, source.manifest.streams.widths
+    for name, width, array in zip(names, widths, streams, strict=True):
+        if array.shape != (len(streams[0]), width) or not len(array):
             raise errors.InputError(
-                f"stream {stream.name!r}: found shape {array.shape}, expected"
-                f" ({len(arrays[0])}, {stream.width}) and no 0 in it"
+                f"stream {name!r}: found shape {array.shape}, expected"
+                f" ({len(streams[0])}, {width}) and no 0 in it"
             )
-    for stream, array in zip(source.manifest.streams, arrays, strict=True):
+    for name, array in zip(names, streams, strict=True):
         path = manifest_lib.feature_path(
-            source.manifest, stream=stream.name, video_id=video_id
+            source.manifest, stream=name, video_id=video_id
         )
         array = _stored_type(array, float16)
         with files.open_atomic(folder / path, "wb") as file:

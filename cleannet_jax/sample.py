@@ -40,6 +40,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cleannet_jax import errors
+from cleannet_jax import streams as streams_lib
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import dataset as dataset_lib
 from cleannet_jax.data import manifest as manifest_lib
@@ -48,6 +49,7 @@ from cleannet_jax.ops import segments as segments_lib
 # Width of BN-Inception's global pool, once a stream, and the paper's snippet (Section
 # 3.1); 30 is the frame rate of 382 of the 413 videos of THUMOS14.
 STREAM_WIDTH = 1024
+STREAMS = streams_lib.Streams(("rgb", "flow"), (STREAM_WIDTH, STREAM_WIDTH))
 TIMEBASE = manifest_lib.Timebase(fps=30.0, stride=15, offset=0)
 
 _RGB, _FLOW = 0, 1
@@ -276,7 +278,7 @@ def sample_dataset(name: str, *, seed: int) -> dataset_lib.Dataset:
     return dataset_lib.Dataset(
         name=title,
         categories=names,
-        stream_widths=(STREAM_WIDTH, STREAM_WIDTH),
+        streams=STREAMS,
         videos={
             video_id: _info(videos[video_id], entry.timeline)
             for video_id, entry in sorted(entries.items())

@@ -106,7 +106,7 @@ def test_features_are_rgb_then_flow(release):
 
 def test_time_base_and_subsets(release):
     manifest = autoloc.open_autoloc(release).manifest
-    assert [stream.name for stream in manifest.streams] == ["rgb", "flow"]
+    assert manifest.streams.names == ("rgb", "flow")
     assert (manifest.stride_frames, manifest.window_frames) == (15, 15)
     assert manifest.offset_frames == 0
     assert manifest.fps == "annotations"

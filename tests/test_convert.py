@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import test_autoloc
 
-from cleannet_jax import convert, errors, logs
+from cleannet_jax import convert, errors, logs, streams
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import manifest as manifest_lib
 from cleannet_jax.data import recovered_heads, sources
@@ -52,10 +52,7 @@ def make_source(**changes):
     content = {
         "manifest": manifest_lib.Manifest(
             name="other layout",
-            streams=(
-                manifest_lib.Stream("rgb", RGB),
-                manifest_lib.Stream("flow", FLOW),
-            ),
+            streams=streams.Streams(("rgb", "flow"), (RGB, FLOW)),
             stride_frames=15,
             window_frames=15,
             offset_frames=0,

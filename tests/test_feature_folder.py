@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from cleannet_jax import errors
+from cleannet_jax import errors, streams
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import arrays
 from cleannet_jax.data import dataset as dataset_lib
@@ -19,7 +19,7 @@ def make_manifest(**changes):
     """A manifest of streams 3 and 2 columns wide; a snippet is 15 of 30 frames."""
     content = {
         "name": "kitchen",
-        "streams": (manifest_lib.Stream("rgb", 3), manifest_lib.Stream("flow", 2)),
+        "streams": streams.Streams(("rgb", "flow"), (3, 2)),
         "stride_frames": 15,
         "window_frames": 15,
         "offset_frames": 0,
@@ -262,7 +262,7 @@ def test_folder_without_features_says_what_was_expected(tmp_path):
             tmp_path, manifest=make_manifest(), annotations=annotations
         )
     assert str(caught.value) == (
-        f"{tmp_path}: found no features there, only 'annotations.json'; expected two "
+        f"{tmp_path}: found no features there, only 'annotations.json'; expected 2 "
         f"files for each of the 2 videos of {tmp_path}/annotations.json, such as "
         f"{tmp_path}/rgb/a.npy and {tmp_path}/flow/a.npy (file_pattern "
         "'{stream}/{id}.npy')"
@@ -272,9 +272,7 @@ def test_folder_without_features_says_what_was_expected(tmp_path):
 def test_other_spelling_of_the_ids_is_shown(tmp_path):
     annotations = make_annotations(tmp_path, {"a": ["Boil"]})
     save_video(tmp_path, "v_a", 4)
-    message = (
-        r"found features of other ids only \(1\), such as 'v_a'; expected two files"
-    )
+    message = r"found features of other ids only \(1\), such as 'v_a'; expected 2 files"
     with pytest.raises(arrays.ArrayError, match=message):
         feature_folder.open_feature_folder(
             tmp_path, manifest=make_manifest(), annotations=annotations
@@ -283,7 +281,7 @@ def test_other_spelling_of_the_ids_is_shown(tmp_path):
 
 def test_absent_folder_says_what_was_expected(tmp_path):
     annotations = make_annotations(tmp_path, {"a": ["Boil"]})
-    message = f"{tmp_path}/none: No such file or directory; expected two files for each"
+    message = f"{tmp_path}/none: No such file or directory; expected 2 files for each"
     with pytest.raises(arrays.ArrayError, match=message):
         feature_folder.open_feature_folder(
             tmp_path / "none", manifest=make_manifest(), annotations=annotations
@@ -307,7 +305,7 @@ def test_stored_ids_inverts_the_pattern(tmp_path):
 
 def open_gestures(name):
     manifest = make_manifest(
-        streams=(manifest_lib.Stream("rgb", 256), manifest_lib.Stream("flow", 256)),
+        streams=streams.Streams(("rgb", "flow"), (256, 256)),
         file_pattern="features/{stream}/{id}.npy",
         stride_frames=2,
         window_frames=2,

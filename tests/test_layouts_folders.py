@@ -7,7 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from cleannet_jax import errors
+from cleannet_jax import errors, streams
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import manifest as manifest_lib
 from cleannet_jax.data.detections import thumos
@@ -91,10 +91,7 @@ def test_basnet(basnet, tmp_path):
         "video_validation_0000051",
         "video_validation_0000052",
     )
-    assert source.manifest.streams == (
-        manifest_lib.Stream("rgb", D),
-        manifest_lib.Stream("flow", D),
-    )
+    assert source.manifest.streams == streams.Streams(("rgb", "flow"), (D, D))
     check(source, "video_validation_0000051", 4, rgb=100, flow=200)
     check(source, "video_test_0000004", 6, rgb=100, flow=200)
     check_manifest(source, tmp_path)

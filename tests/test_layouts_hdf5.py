@@ -83,7 +83,7 @@ def test_refineloc(refineloc, repack, rgb, flow, tenth):
     np.testing.assert_array_equal(found[0], stream(5, rgb))
     np.testing.assert_array_equal(found[1], stream(5, flow))
     assert seconds(source, "video_test_0000004", 10) == pytest.approx(tenth)
-    assert [stream.width for stream in source.manifest.streams] == [D, D]
+    assert source.manifest.streams.widths == (D, D)
     manifest_lib.write_manifest(refineloc / "manifest.json", source.manifest)
     assert manifest_lib.read_manifest(refineloc / "manifest.json") == source.manifest
     assert source.notes == ()

@@ -4,7 +4,7 @@ import json
 import numpy as np
 import pytest
 
-from cleannet_jax import errors
+from cleannet_jax import errors, streams
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import dataset as dataset_lib
 from cleannet_jax.data import manifest as manifest_lib
@@ -44,7 +44,7 @@ def make_dataset(labels=None, *, evaluated="", reader=read):
     return dataset_lib.Dataset(
         name="in memory",
         categories=CATEGORIES,
-        stream_widths=(1, 1),
+        streams=streams.Streams(("rgb", "flow"), (1, 1)),
         videos=videos,
         annotations=annotations_lib.Annotations({}, "in memory"),
         train_subset="training",

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from cleannet_jax import validation
+from cleannet_jax import streams, validation
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import manifest as manifest_lib
 
@@ -21,7 +21,7 @@ def make_manifest(**changes):
     """A manifest of streams 3 and 2 columns wide; a snippet is half a second."""
     content = {
         "name": "kitchen",
-        "streams": (manifest_lib.Stream("rgb", 3), manifest_lib.Stream("flow", 2)),
+        "streams": streams.Streams(("rgb", "flow"), (3, 2)),
         "stride_frames": 15,
         "window_frames": 15,
         "offset_frames": 0,
@@ -327,7 +327,7 @@ def test_folder_without_features_is_one_error_with_paths(tmp_path):
     by_kind = {finding.kind: finding.message for finding in report.errors}
     assert set(by_kind) == {"no features at all", "nothing to train on"}
     assert f"such as {tmp_path}/rgb/a.npy and" in by_kind["no features at all"]
-    assert "two files for each of the 2 videos" in by_kind["no features at all"]
+    assert "2 files for each of the 2 videos" in by_kind["no features at all"]
 
 
 def test_wrong_subset_name_lists_those_found(tmp_path):
@@ -385,7 +385,7 @@ def test_progress_counts_the_videos(tmp_path):
 @pytest.mark.parametrize("name", ["annotations.json", "annotations_weak.json"])
 def test_recorded_features_are_sound(name):
     manifest = make_manifest(
-        streams=(manifest_lib.Stream("rgb", 256), manifest_lib.Stream("flow", 256)),
+        streams=streams.Streams(("rgb", "flow"), (256, 256)),
         file_pattern="features/{stream}/{id}.npy",
         stride_frames=2,
         window_frames=2,
@@ -404,7 +404,7 @@ def test_recorded_features_are_sound(name):
 @pytest.mark.skipif(not GESTURES.is_dir(), reason="the gesture features are not here")
 def test_wrong_frame_rate_is_found_in_every_recorded_video():
     manifest = make_manifest(
-        streams=(manifest_lib.Stream("rgb", 256), manifest_lib.Stream("flow", 256)),
+        streams=streams.Streams(("rgb", "flow"), (256, 256)),
         file_pattern="features/{stream}/{id}.npy",
         stride_frames=2,
         window_frames=2,

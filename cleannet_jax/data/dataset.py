@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from cleannet_jax import streams as streams_lib
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import manifest as manifest_lib
 
@@ -38,25 +39,30 @@ class Dataset:
       name: what reports call it.
       categories: names of the N categories, in the order of axis N. A trained
         model's own are put in with `dataclasses.replace`.
-      stream_widths: columns of the RGB and of the flow stream; their sum is 2D.
+      streams: how the columns of features divide, RGB before flow.
       videos: every annotated video that has features, by id, in sorted order.
       annotations: the truth to evaluate against; it also holds videos without
         features, which count as videos without detections.
       train_subset: the subset to train on.
       evaluation_subset: the subset to localize in and to score.
-      read: id -> F, (T, 2D) float32. Called from several threads at once.
+      read: id -> F, (T, width of all streams) float32. Called from several threads at once.
       generated: whether the features are made up rather than recorded.
     """
 
     name: str
     categories: tuple[str, ...]
-    stream_widths: tuple[int, int]
+    streams: streams_lib.Streams
     videos: Mapping[str, VideoInfo]
     annotations: annotations_lib.Annotations
     train_subset: str
     evaluation_subset: str
     read: Callable[[str], np.ndarray]
     generated: bool = False
+
+    @property
+    def stream_widths(self) -> tuple[int, ...]:
+        """Columns of each stream."""
+        return self.streams.widths
 
     @property
     def train_ids(self) -> tuple[str, ...]:

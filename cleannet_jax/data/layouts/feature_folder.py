@@ -1,8 +1,7 @@
 """Our own feature folders.
 
-A feature folder holds two .npy files a video, one a stream, each (T, D) of float16,
-float32 or float64. `read_features` joins them to F, (T, 2D) float32, RGB columns
-first, then flow. Files are checked by their headers and mapped, never unpickled.
+A feature folder holds an .npy file a video and stream, (T, D) of float16, float32 or
+float64. `read_features` joins them to F, float32, in the order of the streams. Files are checked by their headers and mapped, never unpickled.
 T counts snippets.
 """
 
@@ -63,7 +62,7 @@ def open_feature_folder(
     return dataset_lib.Dataset(
         name=manifest.name,
         categories=categories,
-        stream_widths=tuple(stream.width for stream in manifest.streams),
+        streams=manifest.streams,
         videos=videos,
         annotations=annotations,
         train_subset=manifest.train_subset,
@@ -76,22 +75,18 @@ def open_feature_folder(
 def read_features(
     folder: str | os.PathLike, video_id: str, *, manifest: manifest_lib.Manifest
 ) -> np.ndarray:
-    """Returns F of one video, (T, 2D) float32: RGB columns first, then flow.
+    """Returns F of one video, (T, width of all streams) float32.
 
     Raises:
       InputError: the files cannot be used, see `feature_length`.
     """
     length = feature_length(folder, video_id, manifest=manifest)
-    width = sum(stream.width for stream in manifest.streams)
-    features = np.empty((length, width), np.float32)
-    stop = 0
-    for stream, path in zip(
-        manifest.streams, _paths(folder, video_id, manifest), strict=True
-    ):
-        start, stop = stop, stop + stream.width
+    features = np.empty((length, manifest.streams.width), np.float32)
+    paths = _paths(folder, video_id, manifest)
+    for name, columns in manifest.streams.split(features).items():
         # Values beyond float32 become infinite, which validation reports by place.
         with np.errstate(over="ignore"):
-            features[:, start:stop] = arrays.map_array(path)
+            columns[:] = arrays.map_array(paths[name])
     return features
 
 
@@ -99,7 +94,8 @@ def has_features(
     folder: str | os.PathLike, video_id: str, *, manifest: manifest_lib.Manifest
 ) -> bool:
     """Returns whether a video has a file of at least one stream."""
-    return any(os.path.isfile(path) for path in _paths(folder, video_id, manifest))
+    paths = _paths(folder, video_id, manifest).values()
+    return any(os.path.isfile(path) for path in paths)
 
 
 def feature_length(
@@ -109,36 +105,35 @@ def feature_length(
 
     Raises:
       arrays.ArrayError: a file is absent, is not a whole two-dimensional array of floats,
-        has another width than the manifest declares or another length than the other
+        has another width than the manifest declares or another length than another
         stream, or holds no snippet.
       InputError: the id cannot be part of a file name.
     """
     lengths = {}
-    for stream, path in zip(
-        manifest.streams, _paths(folder, video_id, manifest), strict=True
-    ):
+    widths = dict(zip(manifest.streams.names, manifest.streams.widths, strict=True))
+    for name, path in _paths(folder, video_id, manifest).items():
         if not os.path.isfile(path):
             raise arrays.ArrayError("stream missing", f"{path}: no such file")
-        lengths[stream.name], width = arrays.check_floats(
+        lengths[name], width = arrays.check_floats(
             arrays.read_header(path), place=str(path), shape=("snippets", "width")
         )
-        if width != stream.width:
+        if width != widths[name]:
             raise arrays.ArrayError(
                 "wrong width",
-                f"{path}: found {width} columns, expected the {stream.width} that the "
-                f"manifest declares for stream {stream.name!r}",
+                f"{path}: found {width} columns, expected the {widths[name]} that the "
+                f"manifest declares for stream {name!r}",
             )
-    first, second = lengths.values()
-    if first != second:
+    if len(set(lengths.values())) > 1:
         raise arrays.ArrayError(
             "streams of different lengths",
             f"video {video_id!r}: found snippets {lengths}, expected the same number",
         )
-    if first == 0:
+    length = next(iter(lengths.values()))
+    if length == 0:
         raise arrays.ArrayError(
             "empty video", f"video {video_id!r}: found 0 snippets, expected at least 1"
         )
-    return first
+    return length
 
 
 def stored_ids(
@@ -146,8 +141,8 @@ def stored_ids(
 ) -> frozenset[str]:
     """Returns the ids that the folder has a file of at least one stream for."""
     found = set()
-    for stream in manifest.streams:
-        pattern = manifest.file_pattern.replace("{stream}", stream.name)
+    for name in manifest.streams.names:
+        pattern = manifest.file_pattern.replace("{stream}", name)
         wildcard = glob.escape(pattern).replace("{id}", "*")
         head, *tail = (re.escape(part) for part in pattern.split("{id}"))
         expression = re.compile(head + "([^/]+)" + r"\1".join(tail))
@@ -171,10 +166,11 @@ def no_features(
     """
     count = len(annotations.videos)
     example = min(annotations.videos, default="ID")
-    tried = " and ".join(str(path) for path in _paths(folder, example, manifest))
+    tried = " and ".join(map(str, _paths(folder, example, manifest).values()))
     return arrays.ArrayError(
         "no features at all",
-        f"{folder}: {_found_instead(folder, manifest)}; expected two files for each of "
+        f"{folder}: {_found_instead(folder, manifest)}; expected "
+        f"{len(manifest.streams)} files for each of "
         f"the {count} videos of {annotations.path}, such as {tried} "
         f"(file_pattern {manifest.file_pattern!r})",
     )
@@ -198,10 +194,10 @@ def _found_instead(folder: str | os.PathLike, manifest: manifest_lib.Manifest) -
 
 def _paths(
     folder: str | os.PathLike, video_id: str, manifest: manifest_lib.Manifest
-) -> list[pathlib.Path]:
-    """The two feature files of a video, in the order of the streams."""
-    return [
-        pathlib.Path(folder)
-        / manifest_lib.feature_path(manifest, stream=stream.name, video_id=video_id)
-        for stream in manifest.streams
-    ]
+) -> dict[str, pathlib.Path]:
+    """The feature files of a video by stream."""
+    return {
+        name: pathlib.Path(folder)
+        / manifest_lib.feature_path(manifest, stream=name, video_id=video_id)
+        for name in manifest.streams.names
+    }

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from cleannet_jax import errors
+from cleannet_jax import streams as streams_lib
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import arrays
 from cleannet_jax.data import manifest as manifest_lib
@@ -34,9 +35,9 @@ def split_streams(joint: np.ndarray, *, order: str) -> tuple[np.ndarray, np.ndar
     return (first, second) if order == "rgb,flow" else (second, first)
 
 
-def streams(width: int) -> tuple[manifest_lib.Stream, manifest_lib.Stream]:
+def streams(width: int) -> streams_lib.Streams:
     """Returns the manifest's RGB and flow stream, both D wide."""
-    return manifest_lib.Stream("rgb", width), manifest_lib.Stream("flow", width)
+    return streams_lib.Streams(("rgb", "flow"), (width, width))
 
 
 def check_shape(
