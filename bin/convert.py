@@ -24,7 +24,7 @@ import tqdm
 from cleannet_jax import convert, errors, logs
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import recovered_heads
-from cleannet_jax.data.layouts import autoloc
+from cleannet_jax.data.layouts import autoloc, table
 
 RESULTS = "autoloc-results"
 
@@ -68,7 +68,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
         help="feature folder to make or go on with",
     )
     known = "; ".join(
-        f"{name}: {layout.looks_like}" for name, layout in convert.LAYOUTS.items()
+        f"{name}: {layout.looks_like}" for name, layout in table.LAYOUTS.items()
     )
     parser.add_argument(
         "--layout",
@@ -88,10 +88,10 @@ def convert_features(parsed: argparse.Namespace, options: dict[str, Any]) -> int
     """Converts a folder; returns the exit code."""
     layout = parsed.layout
     if layout is None:
-        layout = convert.detect(parsed.source)
-        found = convert.LAYOUTS[layout].looks_like
+        layout = table.detect(parsed.source)
+        found = table.LAYOUTS[layout].looks_like
         print(f"{parsed.source}: layout {layout}, found {found}")
-    source = convert.open_source(layout, parsed.source, options=options)
+    source = table.open_layout(layout, parsed.source, options=options)
     with logs.progress_bar("convert", total=len(source.ids)) as bar:
         report = convert.convert(
             source,

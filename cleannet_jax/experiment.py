@@ -7,7 +7,6 @@ import jax
 
 from cleannet_jax import (
     checkpoint,
-    convert,
     errors,
     evaluate,
     logs,
@@ -23,7 +22,7 @@ from cleannet_jax.data import dataset as dataset_lib
 from cleannet_jax.data import files
 from cleannet_jax.data import manifest as manifest_lib
 from cleannet_jax.data import snippets as snippets_lib
-from cleannet_jax.data.layouts import feature_folder
+from cleannet_jax.data.layouts import feature_folder, table
 from cleannet_jax.models import classifiers
 from cleannet_jax.ops import contrast
 
@@ -91,7 +90,7 @@ def _no_manifest(folder: pathlib.Path) -> errors.InputError:
     if not folder.is_dir():
         return errors.InputError(f"{folder}: no such folder")
     try:
-        layout = convert.detect(folder)
+        layout = table.detect(folder)
     except errors.InputError as error:
         return errors.InputError(f"{folder}: no manifest.json in it; {error}")
     return errors.InputError(

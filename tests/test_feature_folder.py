@@ -60,20 +60,30 @@ def save_video(folder, video_id, length):
     save_features(folder, video_id, rgb=rgb, flow=flow)
 
 
+def read(folder):
+    """F of video a."""
+    dataset = feature_folder.open_feature_folder(
+        folder,
+        manifest=make_manifest(),
+        annotations=make_annotations(folder, {"a": ["Boil"]}),
+    )
+    return dataset.read("a")
+
+
 @pytest.mark.parametrize("dtype", ["<f2", "<f4", "<f8", ">f4"])
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_features_are_rgb_then_flow_in_float32(tmp_path, dtype, order):
     rgb = np.array([[1, 2, 3], [4, 5, 6]], dtype, order=order)
     flow = np.array([[-1, -2], [-3, -4]], dtype, order=order)
     save_features(tmp_path, "a", rgb=rgb, flow=flow)
-    values = feature_folder.read_features(tmp_path, "a", manifest=make_manifest())
+    values = read(tmp_path)
     np.testing.assert_array_equal(values, [[1, 2, 3, -1, -2], [4, 5, 6, -3, -4]])
     assert values.dtype == np.float32
 
 
 def test_values_beyond_float32_become_infinite(tmp_path):
     save_features(tmp_path, "a", rgb=np.full((1, 3), 1e300), flow=np.zeros((1, 2)))
-    values = feature_folder.read_features(tmp_path, "a", manifest=make_manifest())
+    values = read(tmp_path)
     assert np.isinf(values[0, :3]).all()
 
 
@@ -133,7 +143,7 @@ def test_feature_length_reads_headers_only(tmp_path):
 def test_unusable_array_is_named(tmp_path, rgb, flow, kind, message):
     save_features(tmp_path, "a", rgb=rgb, flow=flow)
     with pytest.raises(arrays.ArrayError, match=re.escape(message)) as caught:
-        feature_folder.read_features(tmp_path, "a", manifest=make_manifest())
+        feature_folder.read_streams(tmp_path, "a", manifest=make_manifest())
     assert caught.value.kind == kind
 
 
@@ -148,7 +158,7 @@ def test_wrong_file_size_is_named_with_both_sizes(tmp_path, change):
         f"{path}: found {144 + change} bytes, expected 144 for shape (4, 2) of flo"
     )
     with pytest.raises(arrays.ArrayError, match=re.escape(message)) as caught:
-        feature_folder.read_features(tmp_path, "a", manifest=make_manifest())
+        feature_folder.read_streams(tmp_path, "a", manifest=make_manifest())
     assert caught.value.kind == "wrong file size"
 
 
@@ -169,7 +179,7 @@ def test_what_is_no_npy_file_is_named(tmp_path, content):
         f"rgb/a.npy: no whole .npy header of version 1 or 2 .* {len(content)} byte"
     )
     with pytest.raises(arrays.ArrayError, match=message) as caught:
-        feature_folder.read_features(tmp_path, "a", manifest=make_manifest())
+        feature_folder.read_streams(tmp_path, "a", manifest=make_manifest())
     assert caught.value.kind == "unreadable file"
 
 

@@ -1,6 +1,11 @@
-"""The `Dataset` that every program reads its videos from. T counts snippets."""
+"""The `Dataset` that every program reads its videos from. T counts snippets.
+
+A reader of any layout tells lengths and how to read, and `create_dataset` makes a
+`Dataset` of that; nothing needs to be converted before it is used.
+"""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -47,6 +52,10 @@ class Dataset:
       evaluation_subset: the subset to localize in and to score.
       read: id -> F, (T, width of all streams) float32. Called from several threads at once.
       generated: whether the features are made up rather than recorded.
+      manifest: says what the features are; None where they were made in memory.
+      read_streams: id -> an array for each stream, (T, its width), of the type that it
+        is stored in; None where the features were made in memory.
+      notes: what a person should know of the files, a line each.
     """
 
     name: str
@@ -58,6 +67,14 @@ class Dataset:
     evaluation_subset: str
     read: Callable[[str], np.ndarray]
     generated: bool = False
+    manifest: manifest_lib.Manifest | None = None
+    read_streams: Callable[[str], tuple[np.ndarray, ...]] | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Ids of all videos that have features, sorted."""
+        return tuple(self.videos)
 
     @property
     def stream_widths(self) -> tuple[int, ...]:
@@ -81,3 +98,79 @@ class Dataset:
             for video in self.videos.values()
             if video.subset == self.evaluation_subset
         )
+
+
+def create_dataset(
+    manifest: manifest_lib.Manifest,
+    *,
+    annotations: annotations_lib.Annotations,
+    lengths: Mapping[str, int],
+    read_streams: Callable[[str], tuple[np.ndarray, ...]],
+    categories: tuple[str, ...] | None = None,
+    notes: tuple[str, ...] = (),
+) -> Dataset:
+    """Returns the videos with features that files of any layout hold.
+
+    Args:
+      manifest: says what the features are.
+      annotations: of these videos and others.
+      lengths: T by id.
+      read_streams: as in `Dataset`. Raises an InputError that names the place.
+      categories: names of the N categories; None for those of the training subset.
+      notes: as in `Dataset`.
+
+    Raises:
+      InputError: the frame rate of a video is unknown, or no video is of the training
+        subset.
+    """
+    if categories is None:
+        categories = annotations_lib.categories(
+            annotations, subsets=(manifest.train_subset,)
+        )
+    return Dataset(
+        name=manifest.name,
+        categories=categories,
+        streams=manifest.streams,
+        videos={
+            video_id: _info(annotations.videos[video_id], length, manifest)
+            for video_id, length in sorted(lengths.items())
+        },
+        annotations=annotations,
+        train_subset=manifest.train_subset,
+        evaluation_subset=manifest.evaluation_subset,
+        read=functools.partial(_read, read_streams, manifest.streams),
+        generated=manifest.generated,
+        manifest=manifest,
+        read_streams=read_streams,
+        notes=notes,
+    )
+
+
+def _info(
+    video: annotations_lib.Video, length: int, manifest: manifest_lib.Manifest
+) -> VideoInfo:
+    """What is known of a video before its features are read."""
+    return VideoInfo(
+        id=video.id,
+        subset=video.subset,
+        labels=video.categories,
+        length=length,
+        timebase=manifest_lib.timebase(manifest, video),
+        duration=video.duration,
+    )
+
+
+def _read(
+    read_streams: Callable[[str], tuple[np.ndarray, ...]],
+    streams: streams_lib.Streams,
+    video_id: str,
+) -> np.ndarray:
+    """F of one video, (T, width of all streams) float32."""
+    stored = read_streams(video_id)
+    features = np.empty((len(stored[0]), streams.width), np.float32)
+    parts = streams.split(features).values()
+    for part, values in zip(parts, stored, strict=True):
+        # Values beyond float32 become infinite, which validation reports by place.
+        with np.errstate(over="ignore"):
+            part[:] = values
+    return features

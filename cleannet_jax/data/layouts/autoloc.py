@@ -22,8 +22,9 @@ import numpy as np
 
 from cleannet_jax import errors
 from cleannet_jax.data import annotations as annotations_lib
+from cleannet_jax.data import dataset as dataset_lib
 from cleannet_jax.data import manifest as manifest_lib
-from cleannet_jax.data import recovered_heads, sources, text
+from cleannet_jax.data import recovered_heads, text
 from cleannet_jax.data.detections import thumos
 from cleannet_jax.data.layouts import autoloc_rows, layout, pickled
 from cleannet_jax.metrics import average_precision
@@ -88,7 +89,7 @@ def open_autoloc(
     dataset: str | None = None,
     annotations: str | os.PathLike | None = None,
     fps: float | None = None,
-) -> sources.Source:
+) -> dataset_lib.Dataset:
     """Opens a folder of the release, such as its `data/TH14`.
 
     Args:
@@ -118,8 +119,8 @@ def open_autoloc(
     ids, matching = layout.matched_ids(
         truth, opened.rows, subsets=(train, evaluation), place=folder
     )
-    return sources.Source(
-        manifest=manifest_lib.Manifest(
+    return dataset_lib.create_dataset(
+        manifest_lib.Manifest(
             name=f"AutoLoc {opened.name}",
             streams=layout.streams(autoloc_rows.WIDTH),
             stride_frames=_FRAMES,
@@ -132,8 +133,8 @@ def open_autoloc(
             backbone_trained_on=_seen(opened, train, evaluation),
         ),
         annotations=truth,
-        ids=ids,
-        read=functools.partial(_read_streams, opened.rows, len(categories)),
+        lengths={name: autoloc_rows.count_snippets(opened.rows[name]) for name in ids},
+        read_streams=functools.partial(_read_streams, opened.rows, len(categories)),
         notes=(*notes, *matching, *_label_notes(opened, truth, categories, ids)),
     )
 

@@ -1,7 +1,7 @@
 """Our own feature folders.
 
 A feature folder holds an .npy file a video and stream, (T, D) of float16, float32 or
-float64. `read_features` joins them to F, float32, in the order of the streams. Files are checked by their headers and mapped, never unpickled.
+float64. Files are checked by their headers and mapped, never unpickled.
 T counts snippets.
 """
 
@@ -41,53 +41,45 @@ def open_feature_folder(
       InputError: no annotated video has features, or those of one cannot be used.
     """
     folder = pathlib.Path(folder)
-    videos = {
-        video_id: dataset_lib.VideoInfo(
-            id=video_id,
-            subset=video.subset,
-            labels=video.categories,
-            length=feature_length(folder, video_id, manifest=manifest),
-            timebase=manifest_lib.timebase(manifest, video),
-            duration=video.duration,
-        )
-        for video_id, video in sorted(annotations.videos.items())
+    lengths = {
+        video_id: feature_length(folder, video_id, manifest=manifest)
+        for video_id in annotations.videos
         if has_features(folder, video_id, manifest=manifest)
     }
-    if not videos:
+    if not lengths:
         raise no_features(folder, manifest=manifest, annotations=annotations)
-    if categories is None:
-        categories = annotations_lib.categories(
-            annotations, subsets=(manifest.train_subset,)
-        )
-    return dataset_lib.Dataset(
-        name=manifest.name,
-        categories=categories,
-        streams=manifest.streams,
-        videos=videos,
+    return dataset_lib.create_dataset(
+        manifest,
         annotations=annotations,
-        train_subset=manifest.train_subset,
-        evaluation_subset=manifest.evaluation_subset,
-        read=functools.partial(read_features, folder, manifest=manifest),
-        generated=manifest.generated,
+        lengths=lengths,
+        read_streams=functools.partial(read_streams, folder, manifest=manifest),
+        categories=categories,
     )
 
 
-def read_features(
+def open_folder(folder: str | os.PathLike) -> dataset_lib.Dataset:
+    """Returns the videos of a feature folder with its own manifest and annotations.
+
+    Raises:
+      InputError: as `open_feature_folder` does, or either file cannot be used.
+    """
+    folder = pathlib.Path(folder)
+    manifest = manifest_lib.read_manifest(folder / "manifest.json")
+    annotations = annotations_lib.read_annotations(folder / manifest.annotations)
+    return open_feature_folder(folder, manifest=manifest, annotations=annotations)
+
+
+def read_streams(
     folder: str | os.PathLike, video_id: str, *, manifest: manifest_lib.Manifest
-) -> np.ndarray:
-    """Returns F of one video, (T, width of all streams) float32.
+) -> tuple[np.ndarray, ...]:
+    """Returns an array for each stream of one video, (T, its width), mapped.
 
     Raises:
       InputError: the files cannot be used, see `feature_length`.
     """
-    length = feature_length(folder, video_id, manifest=manifest)
-    features = np.empty((length, manifest.streams.width), np.float32)
-    paths = _paths(folder, video_id, manifest)
-    for name, columns in manifest.streams.split(features).items():
-        # Values beyond float32 become infinite, which validation reports by place.
-        with np.errstate(over="ignore"):
-            columns[:] = arrays.map_array(paths[name])
-    return features
+    feature_length(folder, video_id, manifest=manifest)
+    paths = _paths(folder, video_id, manifest).values()
+    return tuple(arrays.map_array(path) for path in paths)
 
 
 def has_features(

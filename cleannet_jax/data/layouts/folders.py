@@ -1,7 +1,7 @@
 """Folders with .npy files for each video, in the layouts of several code bases.
 
 Every `open_*` checks the headers of all files; values are read only through the
-`read` of the `Source` it returns. Arrays are mapped, never unpickled. What a layout
+`read` of the `Dataset` it returns. Arrays are mapped, never unpickled. What a layout
 fixes stands here, such as the order of the streams; what it leaves open is an option
 without a default. Snippets tile the video unless a function says otherwise.
 """
@@ -15,25 +15,24 @@ import reprlib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from cleannet_jax import errors
 from cleannet_jax.data import annotations as annotations_lib
-from cleannet_jax.data import arrays, files, sources, text
+from cleannet_jax.data import arrays, files, text
+from cleannet_jax.data import dataset as dataset_lib
 from cleannet_jax.data import manifest as manifest_lib
-from cleannet_jax.data.layouts import layout
+from cleannet_jax.data.layouts import layout, stored
 
 # I3D as these code bases use it: 16 frames a snippet.
 _I3D_FRAMES = 16
 _I3D_FPS = 25.0
 _STPN_FPS = 10.0
 
-_Pair = tuple[pathlib.Path, pathlib.Path]  # The files of RGB and of flow.
+_Streams = dict[str, pathlib.Path]  # The file of each stream.
 
 
 def open_basnet(
     folder: str | os.PathLike, *, rescaled_to: int | None = None
-) -> sources.Source:
+) -> dataset_lib.Dataset:
     """Opens the layout of BaSNet, CoLA and WTAL-Uncertainty-Modeling.
 
     `gt.json`, `split_{train|test}.txt` and `features/{train|test}/{rgb|flow}/ID.npy`,
@@ -55,31 +54,33 @@ def open_basnet(
     pairs, notes = layout.matched_files(
         annotations,
         [
-            (subset, _pairs(features / subset / "rgb", features / subset / "flow"))
+            (
+                subset,
+                _pairs(rgb=features / subset / "rgb", flow=features / subset / "flow"),
+            )
             for subset in ("train", "test")
         ],
         place=features,
     )
-    lengths, width = _pair_shapes(pairs)
-    shortest = {video_id: min(both) for video_id, both in lengths.items()}
+    found = _separate(pairs)
     splits = [("train", "split_train.txt"), ("test", "split_test.txt")]
-    return sources.Source(
-        manifest=manifest_lib.Manifest(
+    return dataset_lib.create_dataset(
+        manifest_lib.Manifest(
             name="BaSNet",
-            streams=layout.streams(width),
+            streams=found.streams,
             train_subset="train",
             evaluation_subset="test",
             source="I3D features in the layout of BaSNet and CoLA",
             backbone_trained_on=("Kinetics",),
-            **_i3d_time(annotations, shortest, rescaled_to),
+            **_i3d_time(annotations, found.lengths, rescaled_to),
         ),
         annotations=annotations,
-        ids=tuple(pairs),
-        read=functools.partial(_read_pair, pairs),
+        lengths=found.lengths,
+        read_streams=found.read,
         notes=(
             *notes,
             *_split_notes(folder, annotations, splits),
-            *_clipped_notes(lengths),
+            *found.notes,
             *_duration_notes(annotations, pairs.keys()),
         ),
     )
@@ -92,7 +93,7 @@ def open_acmnet(
     train_subset: str = "validation",
     evaluation_subset: str = "test",
     rescaled_to: int | None = None,
-) -> sources.Source:
+) -> dataset_lib.Dataset:
     """Opens the layout of ACM-Net: `gt.json` and `{train|test}/ID.npy`, (T, 2D).
 
     I3D at 25 fps unless `rescaled_to` is given.
@@ -109,7 +110,7 @@ def open_acmnet(
     Raises:
       InputError: a file is missing or cannot be used; the message names it.
     """
-    layout.check_order(stream_order)
+    stored.check_order(stream_order)
     folder = pathlib.Path(folder)
     annotations = annotations_lib.read_annotations(folder / "gt.json")
     parts = [
@@ -117,21 +118,21 @@ def open_acmnet(
         (evaluation_subset, _listing(folder / "test")),
     ]
     paths, notes = layout.matched_files(annotations, parts, place=folder)
-    lengths, width = _joint_shapes(paths)
+    found = _joint(paths, stream_order)
     splits = [(train_subset, "split_train.txt"), (evaluation_subset, "split_test.txt")]
-    return sources.Source(
-        manifest=manifest_lib.Manifest(
+    return dataset_lib.create_dataset(
+        manifest_lib.Manifest(
             name="ACM-Net",
-            streams=layout.streams(width),
+            streams=found.streams,
             train_subset=train_subset,
             evaluation_subset=evaluation_subset,
             source=f"I3D features in the layout of ACM-Net, {stream_order} as declared",
             backbone_trained_on=("Kinetics",),
-            **_i3d_time(annotations, lengths, rescaled_to),
+            **_i3d_time(annotations, found.lengths, rescaled_to),
         ),
         annotations=annotations,
-        ids=tuple(paths),
-        read=functools.partial(_read_joint, paths, stream_order=stream_order),
+        lengths=found.lengths,
+        read_streams=found.read,
         notes=(
             *notes,
             *_split_notes(folder, annotations, splits),
@@ -151,7 +152,7 @@ def open_opentad(
     window_frames: float = 16,
     fps: float | None = None,
     file_pattern: str = "{id}.npy",
-) -> sources.Source:
+) -> dataset_lib.Dataset:
     """Opens the layout of OpenTAD and ActionFormer: one (T, 2D) .npy file a video.
 
     A frame rate is the `fps` of the video or, as in OpenTAD, its `frame` / `duration`.
@@ -178,7 +179,7 @@ def open_opentad(
       InputError: a file is missing or cannot be used, or a frame rate is not known;
         the message names the place.
     """
-    layout.check_order(stream_order)
+    stored.check_order(stream_order)
     folder, path = pathlib.Path(folder), pathlib.Path(annotations)
     annotated, rate_notes = _with_frame_rates(path)
     _check_categories(annotated, path.parent / "category_idx.txt")
@@ -192,11 +193,11 @@ def open_opentad(
         place=folder,
     )
     paths = {video_id: listing[video_id] for video_id in ids}
-    _, width = _joint_shapes(paths)
-    return sources.Source(
-        manifest=manifest_lib.Manifest(
+    found = _joint(paths, stream_order)
+    return dataset_lib.create_dataset(
+        manifest_lib.Manifest(
             name="OpenTAD",
-            streams=layout.streams(width),
+            streams=found.streams,
             stride_frames=stride_frames,
             window_frames=window_frames,
             offset_frames=(window_frames - stride_frames) / 2,
@@ -207,8 +208,8 @@ def open_opentad(
             backbone_trained_on=(),
         ),
         annotations=annotated,
-        ids=ids,
-        read=functools.partial(_read_joint, paths, stream_order=stream_order),
+        lengths=found.lengths,
+        read_streams=found.read,
         notes=(
             *notes,
             *layout.note(listing.keys() & missing, f"left out, as {left_out} says"),
@@ -225,7 +226,7 @@ def open_stpn(
     evaluation_list: str | os.PathLike,
     train_subset: str = "validation",
     evaluation_subset: str = "test",
-) -> sources.Source:
+) -> dataset_lib.Dataset:
     """Opens the layout of STPN: files numbered by the lines of a list of videos.
 
     `{train|test}_data/{rgb|flow}_features/1.npy` and so on, I3D at 10 fps.
@@ -249,17 +250,13 @@ def open_stpn(
         (evaluation_subset, _numbered_pairs(folder / "test_data", evaluation_list)),
     ]
     pairs, notes = layout.matched_files(annotated, parts, place=folder)
-    lengths, width = _pair_shapes(pairs)
-    for video_id, (rgb, flow) in lengths.items():
-        if rgb != flow:
-            raise errors.InputError(
-                f"{pairs[video_id][1]}: found {flow} snippets, expected {rgb} as in"
-                f" {pairs[video_id][0]}"
-            )
-    return sources.Source(
-        manifest=manifest_lib.Manifest(
+    found = _separate(pairs)
+    if found.notes:
+        raise errors.InputError(f"{folder}: {found.notes[0]}, expected equal lengths")
+    return dataset_lib.create_dataset(
+        manifest_lib.Manifest(
             name="STPN",
-            streams=layout.streams(width),
+            streams=found.streams,
             stride_frames=_I3D_FRAMES,
             window_frames=_I3D_FRAMES,
             offset_frames=0,
@@ -270,8 +267,8 @@ def open_stpn(
             backbone_trained_on=("Kinetics",),
         ),
         annotations=annotated,
-        ids=tuple(pairs),
-        read=functools.partial(_read_pair, pairs),
+        lengths=found.lengths,
+        read_streams=found.read,
         notes=(*notes, *_duration_notes(annotated, pairs.keys())),
     )
 
@@ -299,74 +296,48 @@ def _listing(
     }
 
 
-def _pairs(rgb: pathlib.Path, flow: pathlib.Path) -> dict[str, _Pair]:
-    """The files of both streams by id, none of which may lack a stream."""
-    first, second = _listing(rgb), _listing(flow)
-    for video_id in sorted(first.keys() ^ second.keys()):
-        there = first.get(video_id) or second[video_id]
-        absent = (flow if video_id in first else rgb) / there.name
-        raise errors.InputError(f"{absent}: no such file, but {there} is there")
-    return {video_id: (first[video_id], second[video_id]) for video_id in first}
+def _pairs(**places: pathlib.Path) -> dict[str, _Streams]:
+    """The files of each stream by id, none of which may lack a stream."""
+    found = {name: _listing(place) for name, place in places.items()}
+    return stored.paired(found, places=places)
 
 
 def _numbered_pairs(
     folder: pathlib.Path, list_path: str | os.PathLike
-) -> dict[str, _Pair]:
-    """The files of both streams by id, where a file's name is its number in a list."""
+) -> dict[str, _Streams]:
+    """The files of each stream by id, where a file's name is its number in a list."""
     names = [line.text for line in text.read_lines(list_path)]
     numbers = {str(number): name for number, name in enumerate(names, start=1)}
-    pairs = _pairs(folder / "rgb_features", folder / "flow_features")
-    for number, (rgb, _) in pairs.items():
+    pairs = _pairs(rgb=folder / "rgb_features", flow=folder / "flow_features")
+    for number, streams in pairs.items():
         if number not in numbers:
             raise errors.InputError(
-                f"{rgb}: found {number!r}, expected a number from 1 to {len(names)}, a"
+                f"{streams['rgb']}: found {number!r}, expected a number from 1 to {len(names)}, a"
                 f" line of {list_path}"
             )
     return {numbers[number]: pair for number, pair in pairs.items()}
 
 
-def _array(path: pathlib.Path) -> np.ndarray:
-    """The mapped array of a file, once it is one of features."""
-    array = arrays.map_array(path)
-    layout.check_shape(array, path)
-    return array
+def _stored(path: pathlib.Path) -> stored.Stored:
+    """The array of a file, once it is one of features."""
+    shape = layout.check_shape(arrays.read_header(path), path)
+    return stored.Stored(str(path), shape, functools.partial(arrays.map_array, path))
 
 
-def _joint_shapes(paths: Mapping[str, pathlib.Path]) -> tuple[dict[str, int], int]:
-    """T by id, and the width D of one stream."""
-    shapes = {video_id: _array(path).shape for video_id, path in paths.items()}
-    widths = {str(paths[video_id]): width for video_id, (_, width) in shapes.items()}
-    lengths = {video_id: length for video_id, (length, _) in shapes.items()}
-    return lengths, layout.common_width(widths, joint=True)
+def _joint(paths: Mapping[str, pathlib.Path], stream_order: str) -> stored.Features:
+    """The features of files with all streams."""
+    found = {video_id: _stored(path) for video_id, path in paths.items()}
+    return stored.joint(found, order=stream_order)
 
 
-def _pair_shapes(
-    pairs: Mapping[str, _Pair],
-) -> tuple[dict[str, tuple[int, int]], int]:
-    """T of RGB and of flow by id, and the width D of one stream."""
-    shapes = {path: _array(path).shape for pair in pairs.values() for path in pair}
-    widths = {str(path): width for path, (_, width) in shapes.items()}
-    lengths = {
-        video_id: (shapes[rgb][0], shapes[flow][0])
-        for video_id, (rgb, flow) in pairs.items()
-    }
-    return lengths, layout.common_width(widths, joint=False)
-
-
-def _read_pair(
-    pairs: Mapping[str, _Pair], video_id: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """RGB and flow of one video, both cut to the shorter."""
-    rgb, flow = (_array(path) for path in pairs[video_id])
-    length = min(len(rgb), len(flow))
-    return np.array(rgb[:length]), np.array(flow[:length])
-
-
-def _read_joint(
-    paths: Mapping[str, pathlib.Path], video_id: str, *, stream_order: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """RGB and flow of one video from its joint file."""
-    return layout.split_streams(_array(paths[video_id]), order=stream_order)
+def _separate(pairs: Mapping[str, _Streams]) -> stored.Features:
+    """The features of files with one stream each."""
+    return stored.separate(
+        {
+            video_id: {name: _stored(path) for name, path in streams.items()}
+            for video_id, streams in pairs.items()
+        }
+    )
 
 
 def _i3d_time(
@@ -412,15 +383,6 @@ def _split_notes(
         lacking = f"not in {folder / name}, which changes nothing here"
         notes += layout.note(annotated - listed, f"of subset {subset!r}, {lacking}")
     return notes
-
-
-def _clipped_notes(lengths: Mapping[str, tuple[int, int]]) -> tuple[str, ...]:
-    """A note on the videos whose streams are cut to the shorter one."""
-    unequal = {name: both for name, both in lengths.items() if both[0] != both[1]}
-    most = max((abs(rgb - flow) for rgb, flow in unequal.values()), default=0)
-    return layout.note(
-        unequal, f"streams of different lengths, cut to the shorter by up to {most}"
-    )
 
 
 def _duration_notes(

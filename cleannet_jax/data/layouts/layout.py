@@ -1,8 +1,4 @@
-"""What readers of foreign layouts share: stream order, ids of both sides, frame rates.
-
-A joint array is (T, 2D), one row a snippet, with both streams in its columns. Which
-half is RGB is declared, as "rgb,flow" or "flow,rgb", and never looked for in the data.
-"""
+"""What readers of foreign layouts share: ids of both sides, frame rates, notes."""
 
 import os
 from collections.abc import Collection, Mapping, Sequence
@@ -16,23 +12,6 @@ from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import arrays
 from cleannet_jax.data import manifest as manifest_lib
 from cleannet_jax.data.detections import thumos
-
-ORDERS = ("rgb,flow", "flow,rgb")
-
-
-def check_order(order: str) -> None:
-    """Raises an InputError unless `order` is one of `ORDERS`."""
-    if order not in ORDERS:
-        raise errors.InputError(
-            f"stream order: found {order!r}, expected {' or '.join(map(repr, ORDERS))}"
-        )
-
-
-def split_streams(joint: np.ndarray, *, order: str) -> tuple[np.ndarray, np.ndarray]:
-    """Returns copies of the RGB and the flow half of a joint array, each (T, D)."""
-    check_order(order)
-    first, second = (np.array(half) for half in np.split(joint, 2, axis=1))
-    return (first, second) if order == "rgb,flow" else (second, first)
 
 
 def streams(width: int) -> streams_lib.Streams:
@@ -58,30 +37,6 @@ def check_shape(
             f"{place}: found shape {shape}, expected (snippets, width) and no 0 in it"
         )
     return shape
-
-
-def common_width(widths: Mapping[str, int], *, joint: bool) -> int:
-    """Returns D, the width of one stream, which all arrays must agree on.
-
-    Args:
-      widths: place -> columns of the array there; at least one.
-      joint: whether an array holds both streams.
-
-    Raises:
-      InputError: two arrays differ, or a joint one cannot be halved.
-    """
-    first, width = next(iter(widths.items()))
-    for place, other in widths.items():
-        if other != width:
-            raise errors.InputError(
-                f"{place}: found {other} columns, expected {width} as in {first}"
-            )
-    if joint and width % 2:
-        raise errors.InputError(
-            f"{first}: found {width} columns, expected an even number: two streams of"
-            " the same width"
-        )
-    return width // 2 if joint else width
 
 
 def read_annotations(path: str | os.PathLike) -> annotations_lib.Annotations:

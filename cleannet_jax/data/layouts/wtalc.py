@@ -21,9 +21,10 @@ import numpy as np
 
 from cleannet_jax import errors
 from cleannet_jax.data import annotations as annotations_lib
+from cleannet_jax.data import dataset as dataset_lib
 from cleannet_jax.data import manifest as manifest_lib
-from cleannet_jax.data import sources, text
-from cleannet_jax.data.layouts import layout, pickled
+from cleannet_jax.data import text
+from cleannet_jax.data.layouts import layout, pickled, stored
 
 LABELS = ("segments", "labels_all")
 IDS = ("videoname", "url")
@@ -67,7 +68,7 @@ def open_wtalc(
     features: str | None = None,
     labels: str = "segments",
     ids: str = "videoname",
-) -> sources.Source:
+) -> dataset_lib.Dataset:
     """Opens a folder of the release.
 
     The features are mapped and read a video at a time, as long as they are stored as
@@ -106,12 +107,12 @@ def open_wtalc(
     if labels == "labels_all":
         entries = [_relabelled(e) if e.subset == train else e for e in entries]
     by_id = dict(zip(names, arrays, strict=True))
-    width = _width(path, by_id)
+    found = stored.joint(_stored(path, by_id), order="rgb,flow")
     frames, fps, source, trained_on = _BACKBONES[backbone]
-    return sources.Source(
-        manifest=manifest_lib.Manifest(
+    return dataset_lib.create_dataset(
+        manifest_lib.Manifest(
             name=f"W-TALC {name} {backbone}",
-            streams=layout.streams(width),
+            streams=found.streams,
             stride_frames=frames,
             window_frames=frames,
             offset_frames=0,
@@ -122,8 +123,8 @@ def open_wtalc(
             backbone_trained_on=trained_on,
         ),
         annotations=_annotations(annotated, entries),
-        ids=tuple(sorted(names)),
-        read=functools.partial(_read_streams, by_id),
+        lengths=found.lengths,
+        read_streams=found.read,
         notes=(*_label_notes(entries), *_memory_notes(path, by_id)),
     )
 
@@ -280,24 +281,18 @@ def _is_mapped(array: Any) -> bool:
     return isinstance(array, memoryview | mmap.mmap)
 
 
-def _width(path: pathlib.Path, arrays: Mapping[str, Any]) -> int:
-    """D, which all arrays must agree on."""
-    widths = {}
+def _stored(path: pathlib.Path, arrays: Mapping[str, Any]) -> dict[str, stored.Stored]:
+    """The arrays of all videos, once they are of features."""
+    found = {}
     for name, array in arrays.items():
         place = f"{path}: video {name!r}"
         if not isinstance(array, np.ndarray):
             raise errors.InputError(
                 f"{place}: found a {type(array).__name__}, expected an array"
             )
-        widths[place] = layout.check_shape(array, place)[1]
-    return layout.common_width(widths, joint=True)
-
-
-def _read_streams(
-    arrays: Mapping[str, np.ndarray], video_id: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """RGB and flow features of one video."""
-    return layout.split_streams(arrays[video_id], order="rgb,flow")
+        shape = layout.check_shape(array, place)
+        found[name] = stored.Stored(place, shape, functools.partial(np.asarray, array))
+    return found
 
 
 def _text(value: Any, place: str) -> str:
