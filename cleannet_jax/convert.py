@@ -264,6 +264,7 @@ def _entry(video: annotations_lib.Video) -> dict[str, Any]:
     return {
         "subset": video.subset,
         **{key: value for key, value in known.items() if value is not None},
+        **({"labels": list(video.tags)} if video.tags else {}),
         "annotations": [
             {"label": label, "segment": segment}
             for label, segment in zip(labels, segments, strict=True)

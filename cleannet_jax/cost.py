@@ -60,7 +60,7 @@ def training_cost(
         video_id
         for video_id in report.lengths
         if annotations.videos[video_id].subset == manifest.train_subset
-        and annotations.videos[video_id].labels
+        and annotations.videos[video_id].categories
     ]
     lengths = [report.lengths[video_id] for video_id in ids]
     buckets = pipeline.buckets_for(lengths, count=config.num_buckets)

@@ -300,7 +300,7 @@ def _label_findings(
     if video.subset not in _subsets(manifest):
         return
     is_trained = video.subset == manifest.train_subset
-    if is_trained and not video.labels:
+    if is_trained and not video.categories:
         message = f"video {video.id!r}: no label: not trained on"
         yield _warning("no labels", video.id, message)
     unknown = sorted(set(video.categories) - set(categories))
@@ -314,7 +314,13 @@ def _label_findings(
 
 
 def _segment_findings(video: annotations_lib.Video) -> Iterator[Finding]:
-    """Segments that no detection can match, or that are there to be found twice."""
+    """Segments that are lacking, that nothing can match, or that are there twice."""
+    if video.tags and not len(video.segments):
+        message = (
+            f"video {video.id!r}: labels {list(video.tags)} but no segments: its subset"
+            " cannot be evaluated on"
+        )
+        yield _warning("labels without segments", video.id, message)
     rows = list(zip(video.labels, map(tuple, video.segments.tolist()), strict=True))
     end = np.inf if video.duration is None else video.duration
     kinds = {
@@ -495,7 +501,7 @@ def _subset_findings(
     trained = [
         video
         for video in videos
-        if video.subset == manifest.train_subset and video.labels
+        if video.subset == manifest.train_subset and video.categories
     ]
     if not any(video.id in lengths for video in trained):
         message = (

@@ -150,9 +150,10 @@ def test_without_ground_truth_training_videos_have_their_labels(release):
         path.unlink()
     dataset = autoloc.open_autoloc(release)
     video = dataset.annotations.videos["video_validation_0000051"]
-    assert video.labels == ("BaseballPitch", "Billiards")
-    np.testing.assert_array_equal(video.segments, [[0, 10], [0, 10]])
-    assert dataset.annotations.videos["video_test_0000004"].labels == ()
+    assert video.tags == ("BaseballPitch", "Billiards") and not video.labels
+    assert video.segments.shape == (0, 2)
+    assert dataset.videos[video.id].labels == ("BaseballPitch", "Billiards")
+    assert dataset.annotations.videos["video_test_0000004"].categories == ()
     assert sum("no ground truth" in note for note in dataset.notes) == 2
 
 

@@ -49,7 +49,7 @@ def read(name):
 def make_dataset(**changes):
     videos = {name: make_video(name) for name in LENGTHS}
     videos["d"] = make_video("d", duration=None, fps=None, segments=np.zeros((0, 2)))
-    videos["d"] = dataclasses.replace(videos["d"], labels=())
+    videos["d"] = dataclasses.replace(videos["d"], labels=(), tags=("fall", "run"))
     content = {
         "manifest": manifest_lib.Manifest(
             name="other layout",

@@ -50,6 +50,21 @@ def make_folder(folder, lengths, *, durations=None, labels=None, subsets=None):
     (folder / "annotations.json").write_text(json.dumps({"database": database}))
 
 
+def test_labels_without_segments_are_enough_to_train_on(tmp_path):
+    make_folder(tmp_path, {"a": 10, "b": 10}, subsets={"b": "validation"})
+    path = tmp_path / "annotations.json"
+    content = json.loads(path.read_text())
+    content["database"]["a"] |= {"annotations": [], "labels": ["Chop"]}
+    path.write_text(json.dumps(content))
+    report = validate(tmp_path)
+    assert report.errors == () and report.warnings == ()
+    assert [count.train_videos for count in report.categories] == [1]
+    content["database"]["b"] = content["database"]["a"] | {"subset": "validation"}
+    path.write_text(json.dumps(content))
+    kinds = [finding.kind for finding in validate(tmp_path).warnings]
+    assert kinds == ["labels without segments"]
+
+
 def save_stream(folder, stream, video_id, values):
     (folder / stream).mkdir(exist_ok=True)
     np.save(folder / stream / f"{video_id}.npy", values)

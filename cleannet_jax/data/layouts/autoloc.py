@@ -282,7 +282,7 @@ def _categories(
             " of its categories are in none of the release"
         )
     videos = truth.videos.values()
-    return tuple(sorted({label for video in videos for label in video.labels}))
+    return tuple(sorted({name for video in videos for name in video.categories}))
 
 
 def _read_streams(
@@ -338,7 +338,7 @@ def _label_notes(
                 f" to {len(categories)}"
             )
         names = {categories[number] for number in numbers}
-        if names and names != set(truth.videos[video_id].labels):
+        if names and names != set(truth.videos[video_id].categories):
             different.append(video_id)
     return layout.note(different, "labels of the rows differ from the annotations'")
 
@@ -390,10 +390,10 @@ def _own_annotations(
     notes: list[str] = []
     for stage in opened.release.stages:
         path = _own_file(opened, stage, "gt_dump")
-        if path:
-            segments = _read_segments(path, opened, stage, categories)
-        else:
-            segments = _weak_segments(opened, stage, categories)
+        segments = _read_segments(path, opened, stage, categories)
+        tags = {}
+        if path is None:
+            tags = _tags(opened, stage, categories)
             notes.append(
                 f"subset {stage.subset!r}: no ground truth: found no"
                 f" {stage.name}_gt_dump*.pc; training videos have their labels"
@@ -404,7 +404,8 @@ def _own_annotations(
                     f"{opened.folder}: video {video_id!r}: its duration is in no"
                     f" {stage.name}_meta*.pc, expected it there"
                 )
-            videos[video_id] = _video(video_id, stage.subset, meta[video_id], rows)
+            video = _video(video_id, stage.subset, meta[video_id], rows)
+            videos[video_id] = dataclasses.replace(video, tags=tags.get(video_id, ()))
     return annotations_lib.Annotations(videos, str(opened.folder)), tuple(notes)
 
 
@@ -413,33 +414,36 @@ _Fractions = list[tuple[str, tuple[float, float]]]
 
 
 def _read_segments(
-    path: pathlib.Path, opened: _Opened, stage: _Stage, categories: Sequence[str]
+    path: pathlib.Path | None,
+    opened: _Opened,
+    stage: _Stage,
+    categories: Sequence[str],
 ) -> dict[str, _Fractions]:
     """The segments of a stage's ground truth by id; of every row's video, if none."""
     segments: dict[str, _Fractions] = {
         video_id: [] for video_id, own in opened.stages.items() if own == stage
     }
     columns = ("video-id", "t-start", "t-end")
-    for frame, row, place in _read_frames(path, categories, columns):
+    rows = _read_frames(path, categories, columns) if path else ()
+    for frame, row, place in rows:
         video_id = _video_id(_video_number(row[0], place), stage, opened.ids)
         pair = _segment(row[1:], 1.0, place)
         segments.setdefault(video_id, []).append((categories[frame], pair))
     return segments
 
 
-def _weak_segments(
+def _tags(
     opened: _Opened, stage: _Stage, categories: Sequence[str]
-) -> dict[str, _Fractions]:
-    """The labels of training videos, each for all of the video."""
-    is_train = stage == opened.release.stages[0]
+) -> dict[str, tuple[str, ...]]:
+    """The labels of training videos by id, as their rows have them."""
+    if stage != opened.release.stages[0]:
+        return {}
     return {
-        video_id: [
-            (categories[label], (0.0, 1.0))
-            for label in opened.rows[video_id].labels
-            if is_train and label < len(categories)
-        ]
-        for video_id, own in opened.stages.items()
-        if own == stage
+        video_id: tuple(
+            categories[label] for label in place.labels if label < len(categories)
+        )
+        for video_id, place in opened.rows.items()
+        if opened.stages[video_id] == stage
     }
 
 

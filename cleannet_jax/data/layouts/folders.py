@@ -432,7 +432,7 @@ def _check_categories(
     if not known:
         raise errors.InputError(f"{path}: found no category, expected one a line")
     for video in annotations.videos.values():
-        for label in video.labels:
+        for label in video.categories:
             if label not in known:
                 nearest = difflib.get_close_matches(label, known, n=1, cutoff=0)[0]
                 raise errors.InputError(

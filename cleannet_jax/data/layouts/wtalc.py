@@ -78,8 +78,8 @@ def open_wtalc(
       folder: holds the features and the folder of annotations.
       features: name of the file of features; None where there is only one.
       labels: where training videos have their labels from: "segments", or
-        "labels_all" to do as that code base does, which then stands for the whole
-        video in place of its segments. They differ in 28 videos of THUMOS14.
+        "labels_all" to do as that code base does, whose videos then have no
+        segments. They differ in 28 videos of THUMOS14.
       ids: "videoname", or "url" for the YouTube ids in `url.npy` where names are
         running numbers, as in 3C-Net's ActivityNet.
 
@@ -104,8 +104,6 @@ def open_wtalc(
         )
     entries = _entries(annotated, names)
     train, evaluation = _subsets(annotated, entries)
-    if labels == "labels_all":
-        entries = [_relabelled(e) if e.subset == train else e for e in entries]
     by_id = dict(zip(names, arrays, strict=True))
     found = stored.joint(_stored(path, by_id), order="rgb,flow")
     frames, fps, source, trained_on = _BACKBONES[backbone]
@@ -122,7 +120,9 @@ def open_wtalc(
             source=source,
             backbone_trained_on=trained_on,
         ),
-        annotations=_annotations(annotated, entries),
+        annotations=_annotations(
+            annotated, entries, weak=train if labels == "labels_all" else None
+        ),
         lengths=found.lengths,
         read_streams=found.read,
         notes=(*_label_notes(entries), *_memory_notes(path, by_id)),
@@ -218,21 +218,10 @@ def _subsets(folder: pathlib.Path, entries: Sequence[_Entry]) -> tuple[str, str]
     )
 
 
-def _relabelled(entry: _Entry) -> _Entry:
-    """A video with its labels of `labels_all`, each for the whole of it."""
-    if entry.duration is None:
-        raise errors.InputError(
-            f"{entry.place}: no duration.npy, expected one: labels_all are labels of"
-            " whole videos"
-        )
-    whole = np.tile([0.0, entry.duration], (len(entry.labels_all), 1))
-    return entry._replace(labels=entry.labels_all, segments=whole)
-
-
 def _annotations(
-    folder: pathlib.Path, entries: Sequence[_Entry]
+    folder: pathlib.Path, entries: Sequence[_Entry], *, weak: str | None
 ) -> annotations_lib.Annotations:
-    """The annotations of all videos."""
+    """The annotations of all videos; those of a weak subset have labels alone."""
     ambiguous = _ambiguous(folder / "Ambiguous_test.txt")
     videos = {
         entry.name: annotations_lib.Video(
@@ -240,8 +229,9 @@ def _annotations(
             subset=entry.subset,
             duration=entry.duration,
             fps=None,
-            segments=entry.segments,
-            labels=tuple(entry.labels),
+            segments=np.zeros((0, 2)) if entry.subset == weak else entry.segments,
+            labels=() if entry.subset == weak else tuple(entry.labels),
+            tags=tuple(entry.labels_all) if entry.subset == weak else (),
             ambiguous=np.array(ambiguous.get(entry.name, []), float).reshape(-1, 2),
         )
         for entry in entries
