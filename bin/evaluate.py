@@ -18,7 +18,7 @@ import sys
 from typing import Any
 
 from cleannet_jax import compare, errors, evaluate
-from cleannet_jax.data import files, variants
+from cleannet_jax.data import annotation_files, files, variants
 
 # Resamples for two files, where --bootstrap says nothing.
 _SAMPLES = 1000
@@ -117,7 +117,7 @@ def _choices(meanings: dict[str, str]) -> str:
 def build_reports(parsed: argparse.Namespace) -> list[evaluate.Report]:
     """A report on each of the files that were named."""
     tious = evaluate.parse_tious(parsed.tiou)
-    annotations = evaluate.read_annotations(parsed.ground_truth)
+    annotations = annotation_files.read_annotations(parsed.ground_truth)
     reports = []
     for source in parsed.predictions:
         predictions = evaluate.read_predictions(source)

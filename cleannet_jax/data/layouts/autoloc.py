@@ -21,10 +21,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cleannet_jax import errors
+from cleannet_jax.data import agreement, annotation_files, recovered_heads, text
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import dataset as dataset_lib
 from cleannet_jax.data import manifest as manifest_lib
-from cleannet_jax.data import recovered_heads, text
 from cleannet_jax.data.detections import thumos
 from cleannet_jax.data.layouts import autoloc_rows, layout, pickled
 from cleannet_jax.metrics import average_precision
@@ -110,7 +110,7 @@ def open_autoloc(
     if annotations is None:
         truth, notes = _own_annotations(opened, meta)
     else:
-        truth, notes = layout.read_annotations(annotations), ()
+        truth, notes = annotation_files.read_annotations(annotations), ()
     truth = _with_meta(truth, meta)
     categories = _categories(opened.release, truth)
     train, evaluation = (
@@ -159,7 +159,7 @@ def open_outputs(
         is asked for.
     """
     opened = _open_rows(folder, dataset)
-    truth = layout.read_annotations(annotations) if annotations else None
+    truth = annotation_files.read_annotations(annotations) if annotations else None
     categories = _categories(opened.release, truth)
     return categories, (
         autoloc_rows.read_row(opened.rows[name], num_categories=len(categories))
@@ -303,7 +303,7 @@ def _subset(opened: _Opened, stage: _Stage, truth: annotations_lib.Annotations) 
     if len(found) > 1:
         raise errors.InputError(
             f"{truth.path}: found videos of {stage.name} files in subsets"
-            f" {layout.listed(found)}, expected one"
+            f" {agreement.listed(found)}, expected one"
         )
     return found.pop() if found else stage.subset
 
@@ -352,7 +352,7 @@ def _own_file(opened: _Opened, stage: _Stage, kind: str) -> pathlib.Path | None:
     paths = sorted(opened.folder.glob(pattern))
     if len(paths) > 1:
         raise errors.InputError(
-            f"{opened.folder}: found {layout.listed([path.name for path in paths])},"
+            f"{opened.folder}: found {agreement.listed([path.name for path in paths])},"
             f" expected one file {pattern}"
         )
     return paths[0] if paths else None
@@ -494,7 +494,7 @@ def _read_frames(
         for name in names:
             if name not in columns:
                 raise errors.InputError(
-                    f"{place}: found columns {layout.listed(columns)}, expected"
+                    f"{place}: found columns {agreement.listed(columns)}, expected"
                     f" {', '.join(names)}"
                 )
         rows = zip(*(columns[name].tolist() for name in names), strict=True)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cleannet_jax import errors
-from cleannet_jax.data import arrays
+from cleannet_jax.data import annotation_files, arrays
 from cleannet_jax.data import dataset as dataset_lib
 from cleannet_jax.data import manifest as manifest_lib
 from cleannet_jax.data.layouts import layout, stored
@@ -82,7 +82,7 @@ def open_cmcs(
             f" {', '.join(map(repr, _SUBSETS))} and one of {', '.join(map(repr, _SEEN))}"
         )
     folder = pathlib.Path(folder)
-    truth = layout.read_annotations(annotations)
+    truth = annotation_files.read_annotations(annotations)
     prefix = "v_" if dataset == "activitynet" else ""
     found = _pairs(folder, prefix)
     usual = _SUBSETS[dataset]

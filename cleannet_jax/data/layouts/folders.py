@@ -16,8 +16,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from cleannet_jax import errors
+from cleannet_jax.data import annotation_files, arrays, files, text
 from cleannet_jax.data import annotations as annotations_lib
-from cleannet_jax.data import arrays, files, text
 from cleannet_jax.data import dataset as dataset_lib
 from cleannet_jax.data import manifest as manifest_lib
 from cleannet_jax.data.layouts import layout, stored
@@ -244,7 +244,7 @@ def open_stpn(
         does not go to; the message names it.
     """
     folder = pathlib.Path(folder)
-    annotated = layout.read_annotations(annotations)
+    annotated = annotation_files.read_annotations(annotations)
     parts = [
         (train_subset, _numbered_pairs(folder / "train_data", train_list)),
         (evaluation_subset, _numbered_pairs(folder / "test_data", evaluation_list)),

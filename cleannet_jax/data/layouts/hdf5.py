@@ -18,10 +18,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from cleannet_jax import errors
+from cleannet_jax.data import annotation_files, text
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import dataset as dataset_lib
 from cleannet_jax.data import manifest as manifest_lib
-from cleannet_jax.data import text
 from cleannet_jax.data.layouts import layout, stored
 
 _CSV_COLUMNS = (
@@ -137,7 +137,7 @@ def open_gtad(
         names the file and the dataset or video.
     """
     folder = pathlib.Path(folder)
-    annotated = layout.read_annotations(annotations)
+    annotated = annotation_files.read_annotations(annotations)
     parts = [
         (train_subset, _pairs(folder, "val")),
         (evaluation_subset, _pairs(folder, "test")),

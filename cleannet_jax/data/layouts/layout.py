@@ -8,10 +8,9 @@ import numpy as np
 
 from cleannet_jax import errors
 from cleannet_jax import streams as streams_lib
+from cleannet_jax.data import agreement, arrays
 from cleannet_jax.data import annotations as annotations_lib
-from cleannet_jax.data import arrays
 from cleannet_jax.data import manifest as manifest_lib
-from cleannet_jax.data.detections import thumos
 
 
 def streams(width: int) -> streams_lib.Streams:
@@ -37,17 +36,6 @@ def check_shape(
             f"{place}: found shape {shape}, expected (snippets, width) and no 0 in it"
         )
     return shape
-
-
-def read_annotations(path: str | os.PathLike) -> annotations_lib.Annotations:
-    """Returns annotations from a JSON file, or from a folder of THUMOS14's text files.
-
-    Raises:
-      InputError: they cannot be read.
-    """
-    if os.path.isdir(path):
-        return thumos.read_annotations(path)
-    return annotations_lib.read_annotations(path)
 
 
 def matched_files(
@@ -110,7 +98,7 @@ def matched_ids(
     if not ids:
         raise errors.InputError(
             f"{place}: none of the {len(found)} videos with features"
-            f" ({listed(found)}) is annotated in {annotations.path} ({listed(wanted)})"
+            f" ({agreement.listed(found)}) is annotated in {annotations.path} ({agreement.listed(wanted)})"
         )
     for video_id in ids:
         if not manifest_lib.is_path_part(video_id):
@@ -126,13 +114,7 @@ def matched_ids(
 
 def note(ids: Collection[str], what: str) -> tuple[str, ...]:
     """Returns a note on some videos, none if there is no such video."""
-    return (f"{what}: {len(ids)} videos, {listed(ids)}",) if ids else ()
-
-
-def listed(names: Collection[str]) -> str:
-    """Returns the first three names in sorted order, and how many more there are."""
-    shown = ", ".join(map(repr, sorted(names)[:3])) or "none"
-    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
+    return (f"{what}: {len(ids)} videos, {agreement.listed(ids)}",) if ids else ()
 
 
 def frame_rate(

@@ -20,10 +20,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cleannet_jax import errors
+from cleannet_jax.data import agreement, text
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import dataset as dataset_lib
 from cleannet_jax.data import manifest as manifest_lib
-from cleannet_jax.data import text
 from cleannet_jax.data.layouts import layout, pickled, stored
 
 LABELS = ("segments", "labels_all")
@@ -214,7 +214,7 @@ def _subsets(folder: pathlib.Path, entries: Sequence[_Entry]) -> tuple[str, str]
             return pair
     expected = " or ".join(" and ".join(map(repr, pair)) for pair in _SUBSETS)
     raise errors.InputError(
-        f"{folder / 'subset.npy'}: found {layout.listed(found)}, expected {expected}"
+        f"{folder / 'subset.npy'}: found {agreement.listed(found)}, expected {expected}"
     )
 
 
