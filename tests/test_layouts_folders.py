@@ -12,6 +12,7 @@ from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import manifest as manifest_lib
 from cleannet_jax.data.detections import thumos
 from cleannet_jax.data.layouts import feature_folder, folders
+from cleannet_jax.data.layouts import opentad as opentad_lib
 
 D = 3
 
@@ -318,7 +319,7 @@ def opentad(tmp_path):
 def open_opentad(opentad, **options):
     folder, path = opentad
     options = {"stream_order": "rgb,flow"} | options
-    return folders.open_opentad(folder, annotations=path, **options)
+    return opentad_lib.open_opentad(folder, annotations=path, **options)
 
 
 def test_opentad(opentad, tmp_path):

@@ -1,6 +1,7 @@
 """What readers of foreign layouts share: ids of both sides, frame rates, notes."""
 
 import os
+import pathlib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
@@ -8,7 +9,7 @@ import numpy as np
 
 from cleannet_jax import errors
 from cleannet_jax import streams as streams_lib
-from cleannet_jax.data import agreement, arrays
+from cleannet_jax.data import agreement, arrays, text
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import manifest as manifest_lib
 
@@ -115,6 +116,11 @@ def matched_ids(
 def note(ids: Collection[str], what: str) -> tuple[str, ...]:
     """Returns a note on some videos, none if there is no such video."""
     return (f"{what}: {len(ids)} videos, {agreement.listed(ids)}",) if ids else ()
+
+
+def ids_in(path: pathlib.Path) -> set[str]:
+    """Returns the ids that a file lists, one a line; none if there is no such file."""
+    return {line.text for line in text.read_lines(path)} if path.exists() else set()
 
 
 def frame_rate(

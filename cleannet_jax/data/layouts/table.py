@@ -14,6 +14,7 @@ from cleannet_jax.data.layouts import (
     feature_folder,
     folders,
     hdf5,
+    opentad,
     wtalc,
 )
 
@@ -89,7 +90,7 @@ LAYOUTS: Mapping[str, Layout] = {
         "{train|test}_data/{rgb|flow}_features/1.npy, 2.npy, ...",
         (("train_data/rgb_features/*.npy",), ("test_data/rgb_features/*.npy",)),
     ),
-    "opentad": Layout(folders.open_opentad, "ID.npy", (("*.npy",),)),
+    "opentad": Layout(opentad.open_opentad, "ID.npy", (("*.npy",),)),
 }
 
 
