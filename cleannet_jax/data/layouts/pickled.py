@@ -11,7 +11,7 @@ import numpy as np
 
 from cleannet_jax import errors
 from cleannet_jax.data import arrays
-from cleannet_jax.data.layouts import unpickle
+from cleannet_jax.data.layouts import unpickle, unpickle_machine
 
 
 def read_pickle(path: str | os.PathLike) -> Any:
@@ -37,7 +37,7 @@ def read_array(path: str | os.PathLike) -> np.ndarray:
     array = unpickle.load(buffer, place=str(path), start=header.start)
     if not isinstance(array, np.ndarray) or array.shape != header.shape:
         raise errors.InputError(
-            f"{path}: found {unpickle.kind_of(array)}, expected an array of shape"
+            f"{path}: found {unpickle_machine.kind_of(array)}, expected an array of shape"
             f" {header.shape} as the header declares"
         )
     return array
@@ -49,7 +49,7 @@ def frame_columns(frame: Any, *, place: str) -> dict[str, np.ndarray]:
     Frames of pandas 0.15 to 1.2 hold their columns in blocks of one dtype.
 
     Args:
-      frame: the `unpickle.Stub` of a DataFrame.
+      frame: the `unpickle_machine.Stub` of a DataFrame.
       place: what messages call it.
 
     Raises:
@@ -67,7 +67,7 @@ def frame_columns(frame: Any, *, place: str) -> dict[str, np.ndarray]:
                 columns[_column_name(name)] = _column(column)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError):
         raise errors.InputError(
-            f"{place}: found {unpickle.kind_of(frame)}, expected a DataFrame of pandas"
+            f"{place}: found {unpickle_machine.kind_of(frame)}, expected a DataFrame of pandas"
             " 0.15 to 1.2"
         ) from None
     if len(columns) != len(names) or len(set(map(len, columns.values()))) > 1:
@@ -77,9 +77,12 @@ def frame_columns(frame: Any, *, place: str) -> dict[str, np.ndarray]:
     return columns
 
 
-def _stub(value: Any, name: str) -> unpickle.Stub:
+def _stub(value: Any, name: str) -> unpickle_machine.Stub:
     """The value, which must stand for an object of that class."""
-    if not isinstance(value, unpickle.Stub) or value.name.rpartition(".")[2] != name:
+    if (
+        not isinstance(value, unpickle_machine.Stub)
+        or value.name.rpartition(".")[2] != name
+    ):
         raise TypeError
     return value
 
