@@ -20,13 +20,13 @@ import numpy as np
 
 from cleannet_jax import command_line, errors, experiment, localize, train
 from cleannet_jax import config as config_lib
-from cleannet_jax.data import features as features_lib
+from cleannet_jax.data import dataset as dataset_lib
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FOLDS = 4
 
 
-def folds(dataset: features_lib.Dataset) -> list[features_lib.Dataset]:
+def folds(dataset: dataset_lib.Dataset) -> list[dataset_lib.Dataset]:
     """Datasets whose evaluation videos are a fold of the training videos."""
     made = []
     for fold in range(FOLDS):
@@ -41,7 +41,7 @@ def folds(dataset: features_lib.Dataset) -> list[features_lib.Dataset]:
 
 
 def held_out_loss(
-    config: config_lib.Config, dataset: features_lib.Dataset
+    config: config_lib.Config, dataset: dataset_lib.Dataset
 ) -> tuple[float, float]:
     """Loss and accuracy on the evaluation videos after stage 1 on the others."""
     with tempfile.TemporaryDirectory() as folder:

@@ -24,7 +24,7 @@ from cleannet_jax import config as config_lib
 from cleannet_jax import experiment, localize, logs, runs, train
 from cleannet_jax import methods as methods_lib
 from cleannet_jax import results as results_lib
-from cleannet_jax.data import features as features_lib
+from cleannet_jax.data import dataset as dataset_lib
 from cleannet_jax.data import files
 from cleannet_jax.data import snippets as snippets_lib
 from cleannet_jax.localizers import table
@@ -74,7 +74,7 @@ def ablate(
     seeds: Sequence[int],
     folder: pathlib.Path,
     bins: str,
-    dataset: features_lib.Dataset | None = None,
+    dataset: dataset_lib.Dataset | None = None,
     on_cell: Callable[[Ablation], None] | None = None,
 ) -> Ablation:
     """Trains, localizes with and evaluates every method with every seed.
@@ -140,7 +140,7 @@ def _run_cell(
     method: str,
     config: config_lib.Config,
     seed: int,
-    dataset: features_lib.Dataset,
+    dataset: dataset_lib.Dataset,
     where: str,
     folder: pathlib.Path,
     bins: str,
@@ -168,7 +168,7 @@ def _run_cell(
 
 def _classify(
     config: config_lib.Config,
-    dataset: features_lib.Dataset,
+    dataset: dataset_lib.Dataset,
     where: str,
     folder: pathlib.Path,
 ) -> tuple[Params, snippets_lib.SavedPredictions]:
@@ -201,7 +201,7 @@ def _cell_folder(folder: pathlib.Path, method: str, seed: int) -> pathlib.Path:
 
 def collect(
     config: config_lib.Config,
-    dataset: features_lib.Dataset,
+    dataset: dataset_lib.Dataset,
     methods: Sequence[str],
     seeds: Sequence[int],
     folder: pathlib.Path,

@@ -1,103 +1,33 @@
-"""Converts features in foreign layouts to a feature folder of ours, once.
+"""Copies a data set in any layout to a feature folder of ours, once.
 
 The folder gets `rgb/ID.npy` and `flow/ID.npy`, then `annotations.json`, and last
 `manifest.json`: a folder with a manifest is complete. Each file appears whole or not at
 all, so that a conversion that was stopped, in whatever way, goes on where it was.
-`convert_report.json` says what was done and what was left out. `LAYOUTS` names the
-layouts that can be read.
+`convert_report.json` says what was done and what was left out.
 """
 
 import dataclasses
 import hashlib
-import inspect
 import json
 import os
 import pathlib
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from cleannet_jax import errors, logs
 from cleannet_jax.data import annotations as annotations_lib
-from cleannet_jax.data import features as features_lib
-from cleannet_jax.data import files, sources
+from cleannet_jax.data import arrays, files
+from cleannet_jax.data import dataset as dataset_lib
 from cleannet_jax.data import manifest as manifest_lib
-from cleannet_jax.data.layouts import autoloc, cmcs, folders, hdf5, wtalc
+from cleannet_jax.data.layouts import feature_folder
 
 REPORT = "convert_report.json"
 
 _START = ".convert.json"
-
-
-class Layout(NamedTuple):
-    """A foreign layout.
-
-    Attributes:
-      open: folder -> source; what it takes besides are the layout's options.
-      looks_like: what there is in such a folder, for people.
-      marks: patterns of files, relative to the folder, of which it has at least one
-        each.
-    """
-
-    open: Callable[..., sources.Source]
-    looks_like: str
-    marks: tuple[tuple[str, ...], ...]
-
-
-# In this order: a layout that has all marks of another one stands before it.
-LAYOUTS: Mapping[str, Layout] = {
-    "autoloc": Layout(
-        autoloc.open_autoloc,
-        "{stage}.all.tsv or {stage}.{number}.tsv, there or in att_unfused*/",
-        (
-            (
-                "train.*.tsv",
-                "val.*.tsv",
-                "test.*.tsv",
-                "att_unfused*/train.*.tsv",
-                "att_unfused*/val.*.tsv",
-                "att_unfused*/test.*.tsv",
-            ),
-        ),
-    ),
-    "wtalc": Layout(
-        wtalc.open_wtalc,
-        "NAME-{I3D|UNT}-JOINTFeatures.npy and NAME-Annotations/",
-        (("*-JOINTFeatures.npy",), ("*-Annotations/videoname.npy",)),
-    ),
-    "cmcs": Layout(
-        cmcs.open_cmcs,
-        "NAME-rgb.npz and NAME-flow.npz",
-        (("*-rgb.npz",), ("*-flow.npz",)),
-    ),
-    "gtad": Layout(
-        hdf5.open_gtad,
-        "{rgb|flow}_{val|test}.h5",
-        (("rgb_val.h5",), ("flow_val.h5",), ("rgb_test.h5",), ("flow_test.h5",)),
-    ),
-    "refineloc": Layout(
-        hdf5.open_refineloc,
-        "NAME.h5 or NAME.hdf5 with a dataset a video",
-        (("*.h5", "*.hdf5"),),
-    ),
-    "basnet": Layout(
-        folders.open_basnet,
-        "gt.json and features/{train|test}/{rgb|flow}/ID.npy",
-        (("gt.json",), ("features/*/rgb/*.npy",), ("features/*/flow/*.npy",)),
-    ),
-    "acmnet": Layout(
-        folders.open_acmnet,
-        "gt.json and {train|test}/ID.npy",
-        (("gt.json",), ("train/*.npy",), ("test/*.npy",)),
-    ),
-    "stpn": Layout(
-        folders.open_stpn,
-        "{train|test}_data/{rgb|flow}_features/1.npy, 2.npy, ...",
-        (("train_data/rgb_features/*.npy",), ("test_data/rgb_features/*.npy",)),
-    ),
-    "opentad": Layout(folders.open_opentad, "ID.npy", (("*.npy",),)),
-}
+_PATTERN = "{stream}/{id}.npy"
+_ANNOTATIONS = "annotations.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,79 +53,20 @@ class Report:
     notes: tuple[str, ...]
 
 
-def detect(folder: str | os.PathLike) -> str:
-    """Returns the name of the layout that a folder looks like, a key of `LAYOUTS`.
-
-    Only names of files are looked at. What a layout leaves open, such as the order of
-    streams, remains for a person to say.
-
-    Raises:
-      InputError: it looks like none of them; the message says what each looks like.
-    """
-    folder = pathlib.Path(folder)
-    if not folder.is_dir():
-        raise errors.InputError(f"{folder}: no such folder")
-    for name, layout in LAYOUTS.items():
-        if all(any(any(folder.glob(p)) for p in mark) for mark in layout.marks):
-            return name
-    known = "; ".join(
-        f"{name}: {layout.looks_like}" for name, layout in LAYOUTS.items()
-    )
-    found = sorted(os.listdir(folder))
-    shown = ", ".join(map(repr, found[:5])) + (" ..." if len(found) > 5 else "")
-    raise errors.InputError(
-        f"{folder}: found {shown or 'nothing'}, expected a known layout ({known})"
-    )
-
-
-def open_source(
-    name: str, folder: str | os.PathLike, *, options: Mapping[str, Any]
-) -> sources.Source:
-    """Returns a source in a layout.
-
-    Args:
-      name: of the layout, a key of `LAYOUTS`.
-      folder: where it is.
-      options: of the layout, by the names of its reader's arguments.
-
-    Raises:
-      InputError: there is no such layout, it has no such option or lacks one, or the
-        source cannot be used.
-    """
-    if name not in LAYOUTS:
-        raise errors.InputError(
-            f"--layout: found {name!r}, expected one of {', '.join(LAYOUTS)}"
-        )
-    known = dict(inspect.signature(LAYOUTS[name].open).parameters)
-    del known["folder"]
-    for option in options:
-        if option not in known:
-            raise errors.InputError(
-                f"{_flag(option)}: layout {name!r} has no such option, only"
-                f" {', '.join(map(_flag, known)) or 'none'}"
-            )
-    for option, parameter in known.items():
-        if parameter.default is parameter.empty and option not in options:
-            raise errors.InputError(
-                f"{_flag(option)}: expected this option, which layout {name!r} needs"
-            )
-    return LAYOUTS[name].open(folder, **options)
-
-
 def convert(
-    source: sources.Source,
+    dataset: dataset_lib.Dataset,
     folder: str | os.PathLike,
     *,
     float16: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
-    """Writes a source as a feature folder, or goes on with what was stopped.
+    """Writes a data set as a feature folder of ours, or goes on with what was stopped.
 
     Videos that are whole in the folder are kept. A video that cannot be read is left
     out and reported, and the others are converted.
 
     Args:
-      source: what to convert.
+      dataset: what to copy, in any layout that has a manifest.
       folder: is made if it is not there.
       float16: whether to store half floats; otherwise values stay of the type that
         they are stored in.
@@ -206,25 +77,34 @@ def convert(
         written, or no video can be converted.
       errors.Interrupted: SIGINT or SIGTERM came; what is written stays.
     """
+    if dataset.manifest is None or dataset.read_streams is None:
+        raise errors.InputError(
+            f"{dataset.name}: made in memory, expected a data set in files"
+        )
+    # One of our own folders may have had other names.
+    manifest = dataclasses.replace(
+        dataset.manifest, file_pattern=_PATTERN, annotations=_ANNOTATIONS
+    )
+    dataset = dataclasses.replace(dataset, manifest=manifest)
     folder = pathlib.Path(folder)
     try:
-        _start(folder, source, float16)
-        converted, left_out = _write_videos(source, folder, float16, progress)
+        _start(folder, dataset, float16)
+        converted, left_out = _write_videos(dataset, folder, float16, progress)
         report = Report(
-            name=source.manifest.name,
+            name=dataset.manifest.name,
             folder=str(folder),
-            annotated=len(source.annotations.videos),
+            annotated=len(dataset.annotations.videos),
             converted=converted,
-            kept=len(source.ids) - converted - len(left_out),
+            kept=len(dataset.ids) - converted - len(left_out),
             left_out=left_out,
-            notes=source.notes,
+            notes=dataset.notes,
         )
         files.write_json(folder / REPORT, dataclasses.asdict(report))
-        if len(left_out) == len(source.ids):
-            reason = next(iter(left_out.values()), "the source has none")
+        if len(left_out) == len(dataset.ids):
+            reason = next(iter(left_out.values()), "the data set has none")
             raise errors.InputError(f"{folder}: no video was converted: {reason}")
-        files.write_json(folder / "annotations.json", _content(source.annotations))
-        manifest_lib.write_manifest(folder / "manifest.json", source.manifest)
+        files.write_json(folder / _ANNOTATIONS, _content(dataset.annotations))
+        manifest_lib.write_manifest(folder / "manifest.json", dataset.manifest)
     except OSError as error:
         place = error.filename or folder
         raise errors.InputError(f"{place}: {error.strerror}") from error
@@ -252,16 +132,11 @@ def report_text(report: Report, *, limit: int = 20) -> str:
     return "\n".join(lines)
 
 
-def _flag(option: str) -> str:
-    """An option as the command line has it."""
-    return f"--{option.replace('_', '-')}"
-
-
-def _start(folder: pathlib.Path, source: sources.Source, float16: bool) -> None:
+def _start(folder: pathlib.Path, dataset: dataset_lib.Dataset, float16: bool) -> None:
     """Makes the folder, or makes sure that it is of the same conversion."""
     if folder.exists() and not folder.is_dir():
         raise errors.InputError(f"{folder}: found a file, expected a folder")
-    wanted = _identity(source, float16)
+    wanted = _identity(dataset, float16)
     path = folder / _START
     if path.exists():
         found = files.read_json(path)
@@ -275,19 +150,18 @@ def _start(folder: pathlib.Path, source: sources.Source, float16: bool) -> None:
             f"{folder}: found files that no conversion has made, expected a new or an"
             " empty folder"
         )
-    for stream in source.manifest.streams:
-        (folder / stream.name).mkdir(parents=True, exist_ok=True)
+    for stream in dataset.manifest.streams.names:
+        (folder / stream).mkdir(parents=True, exist_ok=True)
         # What is left of files that were being written when the program was killed.
-        for remains in (folder / stream.name).glob(".*.npy.*"):
+        for remains in (folder / stream).glob(".*.npy.*"):
             remains.unlink()
     files.write_json(path, wanted)
 
 
-def _identity(source: sources.Source, float16: bool) -> dict[str, Any]:
+def _identity(dataset: dataset_lib.Dataset, float16: bool) -> dict[str, Any]:
     """What tells a conversion from another one, as JSON holds it."""
-    manifest = dataclasses.asdict(source.manifest)
-    del manifest["path"]
-    text = json.dumps(_content(source.annotations))
+    manifest = manifest_lib.manifest_content(dataset.manifest)
+    text = json.dumps(_content(dataset.annotations))
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     identity = {"manifest": manifest, "float16": float16, "annotations digest": digest}
     return json.loads(json.dumps(identity, default=dict))
@@ -302,7 +176,7 @@ def _difference(found: Any, wanted: dict[str, Any]) -> str:
 
 
 def _write_videos(
-    source: sources.Source,
+    dataset: dataset_lib.Dataset,
     folder: pathlib.Path,
     float16: bool,
     progress: Callable[[int, int], None] | None,
@@ -310,19 +184,19 @@ def _write_videos(
     """Writes the videos that are not there; their number, and why others are not."""
     converted, left_out = 0, {}
     with logs.stop_requests() as stop:
-        for done, video_id in enumerate(source.ids, start=1):
-            if not _is_whole(folder, video_id, source.manifest):
+        for done, video_id in enumerate(dataset.ids, start=1):
+            if not _is_whole(folder, video_id, dataset.manifest):
                 try:
-                    _write_video(source, folder, video_id, float16)
+                    _write_video(dataset, folder, video_id, float16)
                     converted += 1
                 except errors.InputError as error:
                     left_out[video_id] = f"video {video_id!r}: {error}"
             if progress:
-                progress(done, len(source.ids))
+                progress(done, len(dataset.ids))
             if stop:
                 raise errors.Interrupted(
                     stop[0],
-                    f"stopped after video {done} of {len(source.ids)}; the same command"
+                    f"stopped after video {done} of {len(dataset.ids)}; the same command"
                     " goes on from there",
                 )
     return converted, left_out
@@ -331,28 +205,29 @@ def _write_videos(
 def _is_whole(
     folder: pathlib.Path, video_id: str, manifest: manifest_lib.Manifest
 ) -> bool:
-    """Whether both streams of a video are there, by their headers."""
+    """Whether all streams of a video are there, by their headers."""
     try:
-        features_lib.feature_length(folder, video_id, manifest=manifest)
-    except features_lib.FeatureError:
+        feature_folder.feature_length(folder, video_id, manifest=manifest)
+    except arrays.ArrayError:
         return False
     return True
 
 
 def _write_video(
-    source: sources.Source, folder: pathlib.Path, video_id: str, float16: bool
+    dataset: dataset_lib.Dataset, folder: pathlib.Path, video_id: str, float16: bool
 ) -> None:
-    """Writes both streams of a video."""
-    arrays = source.read(video_id)
-    for stream, array in zip(source.manifest.streams, arrays, strict=True):
-        if array.shape != (len(arrays[0]), stream.width) or not len(array):
+    """Writes all streams of a video."""
+    streams = dataset.read_streams(video_id)
+    names, widths = dataset.manifest.streams.names, dataset.manifest.streams.widths
+    for name, width, array in zip(names, widths, streams, strict=True):
+        if array.shape != (len(streams[0]), width) or not len(array):
             raise errors.InputError(
-                f"stream {stream.name!r}: found shape {array.shape}, expected"
-                f" ({len(arrays[0])}, {stream.width}) and no 0 in it"
+                f"stream {name!r}: found shape {array.shape}, expected"
+                f" ({len(streams[0])}, {width}) and no 0 in it"
             )
-    for stream, array in zip(source.manifest.streams, arrays, strict=True):
+    for name, array in zip(names, streams, strict=True):
         path = manifest_lib.feature_path(
-            source.manifest, stream=stream.name, video_id=video_id
+            dataset.manifest, stream=name, video_id=video_id
         )
         array = _stored_type(array, float16)
         with files.open_atomic(folder / path, "wb") as file:
@@ -389,6 +264,7 @@ def _entry(video: annotations_lib.Video) -> dict[str, Any]:
     return {
         "subset": video.subset,
         **{key: value for key, value in known.items() if value is not None},
+        **({"labels": list(video.tags)} if video.tags else {}),
         "annotations": [
             {"label": label, "segment": segment}
             for label, segment in zip(labels, segments, strict=True)

@@ -60,12 +60,12 @@ def training_cost(
         video_id
         for video_id in report.lengths
         if annotations.videos[video_id].subset == manifest.train_subset
-        and annotations.videos[video_id].labels
+        and annotations.videos[video_id].categories
     ]
     lengths = [report.lengths[video_id] for video_id in ids]
     buckets = pipeline.buckets_for(lengths, count=config.num_buckets)
     padded = [pipeline.bucket_of(length, buckets) for length in lengths]
-    width = sum(stream.width for stream in manifest.streams)
+    width = manifest.streams.width
     outputs = sum(count.train_videos > 0 for count in report.categories)
     mean = sum(padded) / max(len(padded), 1)
     return Cost(
@@ -96,9 +96,9 @@ def _stored_bytes(
     return [
         os.path.getsize(os.path.join(folder, path))
         for video_id in ids
-        for stream in manifest.streams
+        for stream in manifest.streams.names
         for path in [
-            manifest_lib.feature_path(manifest, stream=stream.name, video_id=video_id)
+            manifest_lib.feature_path(manifest, stream=stream, video_id=video_id)
         ]
     ]
 

@@ -212,17 +212,6 @@ def read_predictions(path: str | os.PathLike) -> average_precision.Instances:
     return annotations_lib.read_predictions(path)
 
 
-def read_annotations(path: str | os.PathLike) -> annotations_lib.Annotations:
-    """Returns the content of an annotation file, or of a folder of THUMOS14's.
-
-    Raises:
-      InputError: a file is not of its format; the message names the first place.
-    """
-    if os.path.isdir(path):
-        return thumos.read_annotations(path)
-    return annotations_lib.read_annotations(path)
-
-
 def find_subset(
     predictions: average_precision.Instances,
     annotations: annotations_lib.Annotations,

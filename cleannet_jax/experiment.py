@@ -1,12 +1,12 @@
 """A whole experiment: train a method, localize with it and its baselines, evaluate."""
 
+import dataclasses
 import pathlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from cleannet_jax import (
     checkpoint,
-    convert,
     errors,
     evaluate,
     logs,
@@ -20,10 +20,11 @@ from cleannet_jax import (
 from cleannet_jax import config as config_lib
 from cleannet_jax import localize as localize_lib
 from cleannet_jax.data import annotations as annotations_lib
-from cleannet_jax.data import features as features_lib
+from cleannet_jax.data import dataset as dataset_lib
 from cleannet_jax.data import files
 from cleannet_jax.data import manifest as manifest_lib
 from cleannet_jax.data import snippets as snippets_lib
+from cleannet_jax.data.layouts import feature_folder, table
 from cleannet_jax.ops import contrast
 
 Params = Any
@@ -45,7 +46,7 @@ class Row(NamedTuple):
 
 def open_dataset(
     config: config_lib.Config, data: str | None, *, categories: tuple | None = None
-) -> features_lib.Dataset:
+) -> dataset_lib.Dataset:
     """Opens a feature folder, or the embedded sample where there is none.
 
     Args:
@@ -77,9 +78,11 @@ def open_dataset(
         raise errors.InputError(cause, report=text)
     if report.warnings:
         print(validation.report_text(report))
-    return features_lib.open_feature_folder(
+    dataset = feature_folder.open_feature_folder(
         folder, manifest=manifest, annotations=annotations, categories=categories
     )
+    warnings = tuple(validation.summary_lines(report))
+    return dataclasses.replace(dataset, warnings=warnings)
 
 
 def read_manifest(
@@ -101,7 +104,7 @@ def _no_manifest(folder: pathlib.Path) -> errors.InputError:
     if not folder.is_dir():
         return errors.InputError(f"{folder}: no such folder")
     try:
-        layout = convert.detect(folder)
+        layout = table.detect(folder)
     except errors.InputError as error:
         return errors.InputError(
             f"{folder}: no manifest.json in it; write one as in the README, name it with"
@@ -124,7 +127,7 @@ def train_and_evaluate(
     data: str | None,
     folder: pathlib.Path,
     *,
-    dataset: features_lib.Dataset | None = None,
+    dataset: dataset_lib.Dataset | None = None,
 ) -> list[Row]:
     """Trains a method and evaluates it next to its baselines.
 
@@ -154,7 +157,7 @@ def train_and_evaluate(
         return evaluate_rows(models, dataset, folder)
 
 
-def check_evaluation(dataset: features_lib.Dataset) -> None:
+def check_evaluation(dataset: dataset_lib.Dataset) -> None:
     """Raises an InputError if there is no video to evaluate on."""
     if not dataset.evaluation_ids:
         raise errors.InputError(
@@ -165,7 +168,7 @@ def check_evaluation(dataset: features_lib.Dataset) -> None:
 
 def evaluate_rows(
     models: Mapping[str, localize_lib.Model],
-    dataset: features_lib.Dataset,
+    dataset: dataset_lib.Dataset,
     folder: pathlib.Path,
     *,
     bins: str | None = None,
@@ -207,7 +210,7 @@ def evaluate_rows(
     return rows
 
 
-def details(dataset: features_lib.Dataset) -> str:
+def details(dataset: dataset_lib.Dataset) -> str:
     """What a predictions file says of the data that it was made from."""
     return f"{dataset.name}. {GENERATED_NOTE}" if dataset.generated else dataset.name
 
@@ -256,7 +259,7 @@ def restore(folder: pathlib.Path, description: runs.Description) -> Params:
 
 
 def check_streams(
-    dataset: features_lib.Dataset, description: runs.Description, folder: pathlib.Path
+    dataset: dataset_lib.Dataset, description: runs.Description, folder: pathlib.Path
 ) -> None:
     """Raises an InputError unless features are as wide as those a run was trained on."""
     found, expected = dataset.streams.widths, description.streams.widths

@@ -17,7 +17,7 @@ import numpy as np
 from cleannet_jax import config as config_lib
 from cleannet_jax import errors, methods
 from cleannet_jax import streams as streams_lib
-from cleannet_jax.data import features as features_lib
+from cleannet_jax.data import dataset as dataset_lib
 from cleannet_jax.data import pipeline
 from cleannet_jax.data import snippets as snippets_lib
 from cleannet_jax.localizers import detection, table, thresholding
@@ -175,7 +175,7 @@ def _padded(predictions: Predictions, length: int) -> Predictions:
 
 def localize(
     models: Sequence[Model],
-    dataset: features_lib.Dataset,
+    dataset: dataset_lib.Dataset,
     ids: Sequence[str],
     *,
     scp: str | os.PathLike | None = None,
@@ -234,7 +234,7 @@ def _predictions(
     video_id: str,
     features: np.ndarray,
     length: int,
-    dataset: features_lib.Dataset,
+    dataset: dataset_lib.Dataset,
     known: dict[int, Predictions],
 ) -> Predictions:
     """Padded predictions of a video; `known` has those of other models by their head."""
@@ -249,7 +249,7 @@ def _predictions(
 
 
 def _instances(
-    videos: list[Detections], ids: Sequence[str], dataset: features_lib.Dataset
+    videos: list[Detections], ids: Sequence[str], dataset: dataset_lib.Dataset
 ) -> average_precision.Instances:
     """The detections of all videos as one table."""
     return average_precision.Instances(
@@ -275,7 +275,7 @@ def check_scp_folder(folder: str | os.PathLike) -> None:
 
 def write_scp(
     params: Params,
-    dataset: features_lib.Dataset,
+    dataset: dataset_lib.Dataset,
     ids: Sequence[str],
     config: config_lib.Config,
     folder: str | os.PathLike,
@@ -307,7 +307,7 @@ def write_scp(
 
 
 def _examples(
-    dataset: features_lib.Dataset, ids: Sequence[str], config: config_lib.Config
+    dataset: dataset_lib.Dataset, ids: Sequence[str], config: config_lib.Config
 ) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
     """Videos with their ids, padded to a few lengths."""
     lengths = [dataset.videos[video_id].length for video_id in ids]
@@ -316,7 +316,7 @@ def _examples(
         yield ids[example["index"]], example
 
 
-def _in_seconds(found: Detections, video: features_lib.VideoInfo) -> Detections:
+def _in_seconds(found: Detections, video: dataset_lib.VideoInfo) -> Detections:
     """Detections in seconds inside the video, by falling score."""
     seconds = segments.snippets_to_seconds(found.segments, **video.timebase._asdict())
     end = np.inf if video.duration is None else video.duration

@@ -29,7 +29,7 @@ import numpy as np
 from cleannet_jax import config as config_lib
 from cleannet_jax import errors
 from cleannet_jax import streams as streams_lib
-from cleannet_jax.data import features as features_lib
+from cleannet_jax.data import dataset as dataset_lib
 from cleannet_jax.data import files
 
 _PACKAGES = ("cleannet_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
@@ -80,7 +80,7 @@ class Model(NamedTuple):
 
 
 def describe(
-    config: config_lib.Config, dataset: features_lib.Dataset, data: str
+    config: config_lib.Config, dataset: dataset_lib.Dataset, data: str
 ) -> Description:
     """The description of a run that trains on a dataset."""
     videos = [dataset.videos[video_id] for video_id in dataset.train_ids]
@@ -153,7 +153,7 @@ def read_description(folder: str | os.PathLike) -> Description:
 def write_model(
     folder: str | os.PathLike,
     description: Description,
-    dataset: features_lib.Dataset,
+    dataset: dataset_lib.Dataset,
     params: Any,
 ) -> None:
     """Writes what is needed to use a trained model, wherever its folder is moved.

@@ -5,8 +5,6 @@ Bad rows are named and refused here; inside the jitted evaluator they would scor
 """
 
 import pathlib
-import zipfile
-import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +13,7 @@ import numpy as np
 
 from cleannet_jax import errors
 from cleannet_jax.data import annotations as annotations_lib
-from cleannet_jax.data import files, manifest
+from cleannet_jax.data import arrays, files, manifest
 from cleannet_jax.data import snippets as snippets_lib
 from cleannet_jax.data.detections import ssn
 from cleannet_jax.ops import contrast, segments
@@ -148,20 +146,7 @@ def _padded_scores(scp: np.ndarray, proposals: np.ndarray) -> contrast.ProposalS
 
 def _read_proposals(path: str, *, num_categories: int) -> np.ndarray:
     """The array `proposals` of an .npz, every row usable."""
-    try:
-        archive = np.load(path, allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise errors.InputError(f"{path}: found one .npy array, expected an .npz")
-        with archive:
-            proposals = archive["proposals"]
-    except FileNotFoundError:
-        raise errors.InputError(f"{path}: no such file") from None
-    except KeyError:
-        raise errors.InputError(f"{path}: no array `proposals` in it") from None
-    except errors.InputError:
-        raise
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise errors.InputError(f"{path}: not a whole .npz archive: {error}") from None
+    proposals = arrays.read_members(path, "proposals")["proposals"]
     single = proposals.ndim == 2 and proposals.shape[1] == 2
     several = proposals.ndim == 3 and proposals.shape[::2] == (num_categories, 2)
     if not (single or several) or proposals.dtype.kind not in "fiu":

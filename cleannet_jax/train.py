@@ -22,7 +22,7 @@ import optax
 from cleannet_jax import checkpoint, errors, logs, methods
 from cleannet_jax import config as config_lib
 from cleannet_jax import streams as streams_lib
-from cleannet_jax.data import features as features_lib
+from cleannet_jax.data import dataset as dataset_lib
 from cleannet_jax.data import pipeline, recovered_heads
 from cleannet_jax.data import snippets as snippets_lib
 from cleannet_jax.localizers import proposals as proposals_lib
@@ -264,7 +264,7 @@ def _train_step(state, batch, stage) -> tuple[TrainState, Metrics]:
 def train_stage(
     stage: Stage,
     params: Params,
-    dataset: features_lib.Dataset,
+    dataset: dataset_lib.Dataset,
     run: pathlib.Path,
     saved: snippets_lib.SavedPredictions | None = None,
 ) -> Params:
@@ -334,7 +334,7 @@ def train_stage(
 
 def _batches(
     stage: Stage,
-    dataset: features_lib.Dataset,
+    dataset: dataset_lib.Dataset,
     saved: snippets_lib.SavedPredictions | None,
 ) -> Any:
     """The pipeline of training examples, padded to a few lengths."""
@@ -374,7 +374,7 @@ def _check_finite(
 
 
 def train(
-    config: config_lib.Config, dataset: features_lib.Dataset, run: pathlib.Path
+    config: config_lib.Config, dataset: dataset_lib.Dataset, run: pathlib.Path
 ) -> tuple[Params, Params]:
     """Trains both stages of a run.
 
@@ -393,7 +393,7 @@ def train(
 
 
 def train_classifier(
-    config: config_lib.Config, dataset: features_lib.Dataset, run: pathlib.Path
+    config: config_lib.Config, dataset: dataset_lib.Dataset, run: pathlib.Path
 ) -> Params:
     """Trains stage 1 of a run.
 
@@ -415,7 +415,7 @@ def train_classifier(
 
 def train_generator(
     config: config_lib.Config,
-    dataset: features_lib.Dataset,
+    dataset: dataset_lib.Dataset,
     run: pathlib.Path,
     classified: Params,
     saved: snippets_lib.SavedPredictions | None = None,

@@ -11,36 +11,21 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-import numpy as np
-
 from cleannet_jax import errors
-from cleannet_jax.data import agreement, features
+from cleannet_jax import findings as findings_lib
+from cleannet_jax.data import agreement
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import manifest as manifest_lib
-from cleannet_jax.ops import segments
 
-# Annotated durations are often rounded to a tenth of a second.
-_ROUNDING_SECONDS = 0.05
-
-# Ratios of length to duration that differ by less are one; rounding to snippets and a
-# window at the end of short videos account for about as much.
-_SAME_RATIO = 0.02
-
-
-class Finding(NamedTuple):
-    """One thing that is wrong with one video, or with the set as a whole.
-
-    Attributes:
-      is_error: whether training cannot go on; otherwise it is a warning.
-      kind: what is wrong in a few words, the same for every video it is wrong with.
-      video: the video's id; empty where the finding is about the set.
-      message: one line that names the place, what was found and what was expected.
-    """
-
-    is_error: bool
-    kind: str
-    video: str
-    message: str
+# Kinds of warnings that a reader of the numbers should know of.
+_MATTERS = (
+    "another time base would fit",
+    "backbone has seen the evaluation subset",
+    "label without category",
+    "length against duration",
+    "no features",
+    "trained on what is evaluated",
+)
 
 
 class SubsetCount(NamedTuple):
@@ -97,15 +82,15 @@ class Report:
     categories: tuple[CategoryCount, ...]
     lengths: Mapping[str, int]
     values_read: bool
-    findings: tuple[Finding, ...]
+    findings: tuple[findings_lib.Finding, ...]
 
     @property
-    def errors(self) -> tuple[Finding, ...]:
+    def errors(self) -> tuple[findings_lib.Finding, ...]:
         """The findings that training cannot go on with."""
         return tuple(finding for finding in self.findings if finding.is_error)
 
     @property
-    def warnings(self) -> tuple[Finding, ...]:
+    def warnings(self) -> tuple[findings_lib.Finding, ...]:
         """The findings that training goes on without."""
         return tuple(finding for finding in self.findings if not finding.is_error)
 
@@ -135,26 +120,27 @@ def validate(
         categories = _train_categories(manifest, annotations)
     findings, lengths = [], {}
     for done, (video_id, video) in enumerate(sorted(annotations.videos.items()), 1):
-        length, found = _file_findings(folder, video, manifest)
+        length, found = findings_lib.file_findings(folder, video, manifest)
         findings += found
-        findings += _label_findings(video, manifest, categories)
+        findings += findings_lib.label_findings(video, manifest, categories)
         if video.subset == manifest.evaluation_subset:
-            findings += _segment_findings(video)
+            findings += findings_lib.segment_findings(video)
         if length:
             lengths[video_id] = length
-            findings += _time_findings(video, length, manifest, window)
+            findings += findings_lib.time_findings(video, length, manifest, window)
         if length and read_values:
-            findings += _value_findings(folder, video_id, manifest)
+            findings += findings_lib.value_findings(folder, video_id, manifest)
         if progress:
             progress(done, len(annotations.videos))
-    findings += _set_findings(folder, manifest, annotations, lengths)
+    findings += findings_lib.set_findings(folder, manifest, annotations, lengths)
     counts = _category_counts(manifest, annotations, lengths)
     findings += _category_findings(counts)
     return Report(
         name=manifest.name,
         folder=str(folder),
         subsets=tuple(
-            _subset_count(subset, annotations, lengths) for subset in _subsets(manifest)
+            _subset_count(subset, annotations, lengths)
+            for subset in findings_lib.subsets_of(manifest)
         ),
         categories=counts,
         lengths=lengths,
@@ -205,7 +191,25 @@ def failure(report: Report) -> tuple[str, str]:
     return report_text(report), cause
 
 
-def by_kind(findings: Iterable[Finding]) -> Iterator[tuple[str, list[Finding]]]:
+def summary_lines(report: Report) -> list[str]:
+    """Returns the warnings that matter for the numbers, one line a kind."""
+    lines = []
+    for kind, group in by_kind(report.warnings):
+        if kind not in _MATTERS:
+            continue
+        first = group[0].message.removeprefix("video ")
+        if not group[0].video:
+            lines.append(f"warning: {kind}: {first}")
+        elif len(group) == 1:
+            lines.append(f"warning: {kind}: 1 video, {first}")
+        else:
+            lines.append(f"warning: {kind}: {len(group)} videos, the first {first}")
+    return lines
+
+
+def by_kind(
+    findings: Iterable[findings_lib.Finding],
+) -> Iterator[tuple[str, list[findings_lib.Finding]]]:
     """Yields the kinds, sorted, each with its findings."""
     ordered = sorted(findings, key=lambda finding: finding.kind)
     for kind, group in itertools.groupby(ordered, key=lambda finding: finding.kind):
@@ -214,19 +218,6 @@ def by_kind(findings: Iterable[Finding]) -> Iterator[tuple[str, list[Finding]]]:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def _error(kind: str, video_id: str, message: str) -> Finding:
-    return Finding(is_error=True, kind=kind, video=video_id, message=message)
-
-
-def _warning(kind: str, video_id: str, message: str) -> Finding:
-    return Finding(is_error=False, kind=kind, video=video_id, message=message)
-
-
-def _subsets(manifest: manifest_lib.Manifest) -> tuple[str, ...]:
-    """The training and the evaluation subset, once if they are the same."""
-    return tuple(dict.fromkeys((manifest.train_subset, manifest.evaluation_subset)))
 
 
 def _subset_count(
@@ -256,172 +247,6 @@ def _train_categories(
         return ()
 
 
-def _file_findings(
-    folder: str | os.PathLike,
-    video: annotations_lib.Video,
-    manifest: manifest_lib.Manifest,
-) -> tuple[int | None, list[Finding]]:
-    """T if the video's files can be used, and what is wrong with them if not."""
-    try:
-        if features.has_features(folder, video.id, manifest=manifest):
-            length = features.feature_length(folder, video.id, manifest=manifest)
-            return length, []
-    except features.FeatureError as error:
-        return None, [_error(error.kind, video.id, str(error))]
-    except errors.InputError as error:
-        return None, [_error("unusable id", video.id, str(error))]
-    if video.subset not in _subsets(manifest):
-        return None, []
-    message = (
-        f"video {video.id!r} ({agreement.printable(video.subset)}): annotated, but without features: "
-        "not trained on, and without detections when scored"
-    )
-    return None, [_warning("no features", video.id, message)]
-
-
-def _label_findings(
-    video: annotations_lib.Video,
-    manifest: manifest_lib.Manifest,
-    categories: tuple[str, ...],
-) -> Iterator[Finding]:
-    """Labels that are lacking, or that no category stands for."""
-    if video.subset not in _subsets(manifest):
-        return
-    is_trained = video.subset == manifest.train_subset
-    if is_trained and not video.labels:
-        message = f"video {video.id!r}: no label: not trained on"
-        yield _warning("no labels", video.id, message)
-    unknown = sorted(set(video.categories) - set(categories))
-    if unknown:
-        message = (
-            f"video {video.id!r} ({agreement.printable(video.subset)}): found {unknown}"
-            f", expected labels among the {len(categories)} categories"
-        )
-        found = _error if is_trained else _warning
-        yield found("label without category", video.id, message)
-
-
-def _segment_findings(video: annotations_lib.Video) -> Iterator[Finding]:
-    """Segments that no detection can match, or that are there to be found twice."""
-    rows = list(zip(video.labels, map(tuple, video.segments.tolist()), strict=True))
-    end = np.inf if video.duration is None else video.duration
-    kinds = {
-        f"begins after the video's end at {end:.2f} s": [
-            row for row in rows if row[1][0] >= end
-        ],
-        "has no length": [row for row in rows if row[1][0] == row[1][1]],
-        "is annotated more than once": [
-            row for row, count in collections.Counter(rows).items() if count > 1
-        ],
-    }
-    for what, found in kinds.items():
-        if found:
-            label, segment = found[0]
-            message = (
-                f"video {video.id!r}: {len(found)} of {len(rows)} segments, the first "
-                f"{label!r} at {list(segment)}: {what}"
-            )
-            yield _warning("odd segments to evaluate on", video.id, message)
-
-
-def _time_findings(
-    video: annotations_lib.Video,
-    length: int,
-    manifest: manifest_lib.Manifest,
-    window: int,
-) -> Iterator[Finding]:
-    """Lengths that contradict the duration, or are too short to pool over."""
-    if length < window:
-        message = f"video {video.id!r}: {length} snippets, pooled over {window}"
-        yield _warning("shorter than the pooling window", video.id, message)
-    try:
-        timebase = manifest_lib.timebase(manifest, video)
-    except errors.InputError as error:
-        yield _error("no frame rate", video.id, str(error))
-        return
-    if video.duration is None:
-        message = f"video {video.id!r}: no duration to compare {length} snippets with"
-        yield _warning("no duration", video.id, message)
-        return
-    end = segments.snippets_to_seconds(np.asarray(length), **timebase._asdict())
-    # The last window that fits may end a whole window before the video does.
-    frames = max(manifest.stride_frames, manifest.window_frames)
-    if abs(end - video.duration) > frames / timebase.fps + _ROUNDING_SECONDS:
-        message = (
-            f"video {video.id!r}: {length} snippets of {timebase.stride} frames at "
-            f"{timebase.fps} fps end at {end:.2f} s, the annotated duration is "
-            f"{video.duration:.2f} s"
-        )
-        yield _warning("length against duration", video.id, message)
-
-
-def _value_findings(
-    folder: str | os.PathLike, video_id: str, manifest: manifest_lib.Manifest
-) -> Iterator[Finding]:
-    """NaN and infinities among the values of one video."""
-    finite = np.isfinite(features.read_features(folder, video_id, manifest=manifest))
-    if not finite.all():
-        snippet, column = np.unravel_index(finite.argmin(), finite.shape)
-        message = (
-            f"video {video_id!r}: {np.count_nonzero(~finite)} values are NaN or "
-            f"infinite, the first at snippet {snippet}, column {column} of "
-            f"{finite.shape[1]}"
-        )
-        yield _error("values not finite", video_id, message)
-
-
-def _set_findings(
-    folder: str | os.PathLike,
-    manifest: manifest_lib.Manifest,
-    annotations: annotations_lib.Annotations,
-    lengths: dict[str, int],
-) -> Iterator[Finding]:
-    """What is wrong with the set as a whole."""
-    stored = features.stored_ids(folder, manifest=manifest)
-    for video_id in sorted(stored - annotations.videos.keys()):
-        message = f"video {video_id!r}: features, but not in {annotations.path}"
-        yield _warning("not annotated", video_id, message)
-    if not stored & annotations.videos.keys():
-        error = features.no_features(folder, manifest=manifest, annotations=annotations)
-        yield _error(error.kind, "", str(error))
-    yield from _subset_findings(manifest, annotations, lengths)
-    yield from _rate_findings(manifest, annotations, lengths)
-    seen = {name.casefold() for name in manifest.backbone_trained_on}
-    if manifest.evaluation_subset.casefold() in seen:
-        message = (
-            f"{manifest.path or 'manifest'}: backbone_trained_on names the evaluation "
-            f"subset {manifest.evaluation_subset!r}: scores will be too high"
-        )
-        yield _warning("backbone has seen the evaluation subset", "", message)
-
-
-def _rate_findings(
-    manifest: manifest_lib.Manifest,
-    annotations: annotations_lib.Annotations,
-    lengths: Mapping[str, int],
-) -> Iterator[Finding]:
-    """The factor by which most lengths miss the durations, if there is one."""
-    ratios = []
-    for video_id, length in lengths.items():
-        video = annotations.videos[video_id]
-        try:
-            timebase = manifest_lib.timebase(manifest, video)
-        except errors.InputError:
-            continue
-        if video.duration:
-            frames = length * timebase.stride + timebase.offset
-            ratios.append(frames / timebase.fps / video.duration)
-    ratio = float(np.median(ratios)) if ratios else 1.0
-    alike = np.abs(np.array(ratios) / ratio - 1) < _SAME_RATIO
-    if len(ratios) > 1 and alike.mean() > 0.5 and abs(ratio - 1) > 2 * _SAME_RATIO:
-        message = (
-            f"{manifest.path or 'manifest'}: {np.count_nonzero(alike)} of {len(ratios)} "
-            f"videos end at about {ratio:.3f} of their duration: {ratio:.3f} times the "
-            f"fps, or stride_frames divided by {ratio:.3f}, would fit"
-        )
-        yield _warning("another time base would fit", "", message)
-
-
 def _category_counts(
     manifest: manifest_lib.Manifest,
     annotations: annotations_lib.Annotations,
@@ -441,7 +266,9 @@ def _category_counts(
     )
 
 
-def _category_findings(counts: tuple[CategoryCount, ...]) -> Iterator[Finding]:
+def _category_findings(
+    counts: tuple[CategoryCount, ...],
+) -> Iterator[findings_lib.Finding]:
     """Categories that one side lacks, and names that differ in spelling alone."""
     if any(count.train_videos for count in counts):
         for count in counts:
@@ -449,7 +276,9 @@ def _category_findings(counts: tuple[CategoryCount, ...]) -> Iterator[Finding]:
                 message = (
                     f"category {count.category!r}: no training video with features"
                 )
-                yield _warning("category without training video", "", message)
+                yield findings_lib.as_warning(
+                    "category without training video", "", message
+                )
     if any(count.evaluation_instances for count in counts):
         for count in counts:
             if not count.evaluation_instances:
@@ -457,7 +286,7 @@ def _category_findings(counts: tuple[CategoryCount, ...]) -> Iterator[Finding]:
                     f"category {count.category!r}: no instance in the evaluation "
                     "subset: no part in the mAP"
                 )
-                yield _warning("category without instance", "", message)
+                yield findings_lib.as_warning("category without instance", "", message)
     spellings: dict[str, list[str]] = {}
     for count in counts:
         letters = "".join(filter(str.isalnum, count.category.casefold()))
@@ -465,37 +294,4 @@ def _category_findings(counts: tuple[CategoryCount, ...]) -> Iterator[Finding]:
     for names in spellings.values():
         if len(names) > 1:
             message = f"categories {names}: the same name in several spellings?"
-            yield _warning("categories spelled alike", "", message)
-
-
-def _subset_findings(
-    manifest: manifest_lib.Manifest,
-    annotations: annotations_lib.Annotations,
-    lengths: dict[str, int],
-) -> Iterator[Finding]:
-    """Subsets without a video to train on or to evaluate on."""
-    videos = annotations.videos.values()
-    trained = [
-        video
-        for video in videos
-        if video.subset == manifest.train_subset and video.labels
-    ]
-    if not any(video.id in lengths for video in trained):
-        message = (
-            f"{annotations.path}: subset {manifest.train_subset!r} has "
-            f"{len(trained)} videos with labels, none with usable features; "
-            f"subsets found: {sorted({video.subset for video in videos})}"
-        )
-        yield _error("nothing to train on", "", message)
-    if manifest.train_subset == manifest.evaluation_subset:
-        message = (
-            f"{manifest.path or 'manifest'}: train_subset and evaluation_subset are "
-            f"both {manifest.train_subset!r}: scores will be too high"
-        )
-        yield _warning("trained on what is evaluated", "", message)
-    if not any(video.subset == manifest.evaluation_subset for video in videos):
-        message = (
-            f"{annotations.path}: no video in subset {manifest.evaluation_subset!r}; "
-            f"subsets found: {sorted({video.subset for video in videos})}"
-        )
-        yield _warning("nothing to evaluate on", "", message)
+            yield findings_lib.as_warning("categories spelled alike", "", message)

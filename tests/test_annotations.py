@@ -393,3 +393,48 @@ def test_real_predictions():
     )
     assert predictions.scores.shape == (20763,)
     assert len(predictions.videos) == 213
+
+
+WEAK = {
+    "a": {"subset": "train", "labels": ["Throw", "Dive"]},
+    "b": {
+        "subset": "train",
+        "labels": ["Dive"],
+        "annotations": [{"segment": [0, 1], "label": "Run"}],
+    },
+    "c": {
+        "subset": "test",
+        "annotations": [{"segment": [0, 1], "label": "Throw"}],
+    },
+}
+
+
+def test_labels_need_no_segments(tmp_path):
+    path = write(tmp_path / "gt.json", {"database": WEAK})
+    found = annotations_lib.read_annotations(path)
+    weak, both = found.videos["a"], found.videos["b"]
+    assert weak.tags == ("Throw", "Dive") and weak.categories == ("Dive", "Throw")
+    assert weak.labels == () and weak.segments.shape == (0, 2)
+    assert both.labels == ("Run",) and both.categories == ("Dive", "Run")
+    assert annotations_lib.categories(found, subsets=["train"]) == (
+        "Dive",
+        "Run",
+        "Throw",
+    )
+
+
+def test_labels_without_segments_are_no_ground_truth(tmp_path):
+    path = write(tmp_path / "gt.json", {"database": WEAK})
+    found = annotations_lib.read_annotations(path)
+    message = "'train': found 1 of 2 videos with labels but without segments, .*'a'"
+    with pytest.raises(errors.InputError, match=message):
+        annotations_lib.ground_truth(found, subset="train")
+    assert annotations_lib.ground_truth(found, subset="test").labels == ("Throw",)
+
+
+@pytest.mark.parametrize("labels", ["Dive", [1], [""], ["Ambiguous"], {}, None])
+def test_labels_that_are_no_names_are_refused(tmp_path, labels):
+    content = {"database": {"a": {"subset": "train", "labels": labels}}}
+    path = write(tmp_path / "gt.json", content)
+    with pytest.raises(errors.InputError, match=r"database\['a'\].labels"):
+        annotations_lib.read_annotations(path)

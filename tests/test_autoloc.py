@@ -91,22 +91,22 @@ def release(tmp_path, request):
 
 
 def test_features_are_rgb_then_flow(release):
-    source = autoloc.open_autoloc(release)
-    assert source.ids == (
+    dataset = autoloc.open_autoloc(release)
+    assert dataset.ids == (
         "video_test_0000004",
         "video_validation_0000051",
         "video_validation_0000052",
     )
-    rgb, flow = source.read("video_validation_0000051")
+    rgb, flow = dataset.read_streams("video_validation_0000051")
     values = 1000 * np.arange(3)[:, np.newaxis] + np.arange(D) + 1
     np.testing.assert_array_equal(rgb, values.astype(np.float32), strict=True)
     np.testing.assert_array_equal(flow, -values.astype(np.float32), strict=True)
-    assert source.read("video_validation_0000052")[0].shape == (2, D)
+    assert dataset.read_streams("video_validation_0000052")[0].shape == (2, D)
 
 
 def test_time_base_and_subsets(release):
     manifest = autoloc.open_autoloc(release).manifest
-    assert [stream.name for stream in manifest.streams] == ["rgb", "flow"]
+    assert manifest.streams.names == ("rgb", "flow")
     assert (manifest.stride_frames, manifest.window_frames) == (15, 15)
     assert manifest.offset_frames == 0
     assert manifest.fps == "annotations"
@@ -140,20 +140,21 @@ def test_rows_may_be_files_of_their_own(release):
     (release / "att_unfused/val.all.lineidx").unlink(missing_ok=True)
     for number, line in zip((51, 52), content, strict=True):
         (release / f"att_unfused/val.{number:07d}.tsv").write_bytes(line)
-    source = autoloc.open_autoloc(release)
-    assert len(source.ids) == 3
-    assert source.read("video_validation_0000052")[1][1, 0] == -1001
+    dataset = autoloc.open_autoloc(release)
+    assert len(dataset.ids) == 3
+    assert dataset.read_streams("video_validation_0000052")[1][1, 0] == -1001
 
 
 def test_without_ground_truth_training_videos_have_their_labels(release):
     for path in release.glob("*_gt_dump*"):
         path.unlink()
-    source = autoloc.open_autoloc(release)
-    video = source.annotations.videos["video_validation_0000051"]
-    assert video.labels == ("BaseballPitch", "Billiards")
-    np.testing.assert_array_equal(video.segments, [[0, 10], [0, 10]])
-    assert source.annotations.videos["video_test_0000004"].labels == ()
-    assert sum("no ground truth" in note for note in source.notes) == 2
+    dataset = autoloc.open_autoloc(release)
+    video = dataset.annotations.videos["video_validation_0000051"]
+    assert video.tags == ("BaseballPitch", "Billiards") and not video.labels
+    assert video.segments.shape == (0, 2)
+    assert dataset.videos[video.id].labels == ("BaseballPitch", "Billiards")
+    assert dataset.annotations.videos["video_test_0000004"].categories == ()
+    assert sum("no ground truth" in note for note in dataset.notes) == 2
 
 
 def test_annotations_go_before_the_pickles(release, tmp_path):
@@ -166,15 +167,15 @@ def test_annotations_go_before_the_pickles(release, tmp_path):
     }
     path = tmp_path / "gt.json"
     path.write_text(json.dumps({"database": database}))
-    source = autoloc.open_autoloc(release, annotations=path)
-    assert source.ids == ("video_test_0000004", "video_validation_0000051")
-    assert source.manifest.train_subset == "Validation"
-    assert source.manifest.evaluation_subset == "Test"
-    videos = source.annotations.videos
+    dataset = autoloc.open_autoloc(release, annotations=path)
+    assert dataset.ids == ("video_test_0000004", "video_validation_0000051")
+    assert dataset.manifest.train_subset == "Validation"
+    assert dataset.manifest.evaluation_subset == "Test"
+    videos = dataset.annotations.videos
     assert videos["video_validation_0000051"].duration == 10.0
     assert videos["video_test_0000004"].duration == 9.0
     assert videos["video_test_0000004"].fps == 30.0
-    assert any("left out" in note for note in source.notes)
+    assert any("left out" in note for note in dataset.notes)
 
 
 def test_activitynet_has_ids_of_its_map_and_labels_of_its_annotations(tmp_path):
@@ -201,21 +202,25 @@ def test_activitynet_has_ids_of_its_map_and_labels_of_its_annotations(tmp_path):
     }
     path = tmp_path / "activity_net.json"
     path.write_text(json.dumps({"database": database}))
-    source = autoloc.open_autoloc(folder, annotations=path)
-    assert source.ids == ("--1DO2V4K74", "00S8I27qDU4")
-    assert source.manifest.backbone_trained_on == ("ImageNet", "training")
-    assert source.annotations.videos["00S8I27qDU4"].duration == 12.0
-    assert source.read("--1DO2V4K74")[0].shape == (3, D)
+    dataset = autoloc.open_autoloc(folder, annotations=path)
+    assert dataset.ids == ("--1DO2V4K74", "00S8I27qDU4")
+    assert dataset.manifest.backbone_trained_on == ("ImageNet", "training")
+    assert dataset.annotations.videos["00S8I27qDU4"].duration == 12.0
+    assert dataset.read_streams("--1DO2V4K74")[0].shape == (3, D)
     (folder / "att_unfused_onlytrain").rename(folder / "att_unfused")
-    source = autoloc.open_autoloc(folder, annotations=path)
-    assert source.manifest.backbone_trained_on == ("ImageNet", "training", "validation")
+    dataset = autoloc.open_autoloc(folder, annotations=path)
+    assert dataset.manifest.backbone_trained_on == (
+        "ImageNet",
+        "training",
+        "validation",
+    )
 
 
 def test_a_row_is_read_without_the_rest_of_the_file(release, monkeypatch):
-    source = autoloc.open_autoloc(release)
+    dataset = autoloc.open_autoloc(release)
     asked = []
     monkeypatch.setattr(np, "fromstring", _recorded(np.fromstring, asked))
-    source.read("video_validation_0000052")
+    dataset.read_streams("video_validation_0000052")
     row = (release / "att_unfused/val.all.tsv").read_bytes().splitlines()[1]
     assert asked == [len(column) for column in (row + b"\n").split(b"\t")[2:]]
 
@@ -242,11 +247,11 @@ def test_a_row_that_is_cut_in_half_names_file_row_and_video(release, column, mes
     columns = second.split(b"\t")
     cut = b"\t".join([*columns[:column], columns[column][: len(columns[column]) // 2]])
     path.write_bytes(first + b"\n" + cut)
-    source = autoloc.open_autoloc(release, dataset="thumos14")
+    dataset = autoloc.open_autoloc(release, dataset="thumos14")
     with pytest.raises(errors.InputError, match=message) as caught:
-        source.read("video_validation_0000052")
+        dataset.read_streams("video_validation_0000052")
     assert f"{path}: row 2 (video 52): " in str(caught.value)
-    assert source.read("video_validation_0000051")[0].shape == (3, D)
+    assert dataset.read_streams("video_validation_0000051")[0].shape == (3, D)
 
 
 def changed(row, column, change):
@@ -290,9 +295,9 @@ WRONG = {
 def test_rows_with_other_numbers_are_refused(release, column, change, message):
     row = changed(simple_row(51), column, change)
     write_tsv(release / "att_unfused/val.all.tsv", [row], lineidx=True)
-    source = autoloc.open_autoloc(release)
+    dataset = autoloc.open_autoloc(release)
     with pytest.raises(errors.InputError, match=message) as caught:
-        source.read("video_validation_0000051")
+        dataset.read_streams("video_validation_0000051")
     assert "val.all.tsv: row 1 (video 51): " in str(caught.value)
 
 
@@ -332,9 +337,9 @@ def test_a_lineidx_that_does_not_fit_is_refused(release, text):
 
 def test_a_lineidx_that_misses_a_row_shows_when_it_is_read(release):
     (release / "att_unfused/val.all.lineidx").write_text("0\n")
-    source = autoloc.open_autoloc(release)
+    dataset = autoloc.open_autoloc(release)
     with pytest.raises(errors.InputError, match="row 1 .*more than 5 columns"):
-        source.read("video_validation_0000051")
+        dataset.read_streams("video_validation_0000051")
 
 
 def test_the_data_set_is_named_where_files_do_not_tell(release):

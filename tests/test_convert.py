@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import test_autoloc
 
-from cleannet_jax import convert, errors
+from cleannet_jax import convert, errors, streams
 from cleannet_jax.data import annotations as annotations_lib
-from cleannet_jax.data import features as features_lib
+from cleannet_jax.data import dataset as dataset_lib
 from cleannet_jax.data import manifest as manifest_lib
-from cleannet_jax.data import recovered_heads, sources
-from cleannet_jax.data.layouts import autoloc_rows
+from cleannet_jax.data import recovered_heads
+from cleannet_jax.data.layouts import autoloc_rows, feature_folder, table
 
 PROGRAM = pathlib.Path(__file__).parents[1] / "bin/convert.py"
 RGB, FLOW = 3, 2
@@ -46,17 +46,14 @@ def read(name):
     return values(name, RGB), -values(name, FLOW)
 
 
-def make_source(**changes):
+def make_dataset(**changes):
     videos = {name: make_video(name) for name in LENGTHS}
     videos["d"] = make_video("d", duration=None, fps=None, segments=np.zeros((0, 2)))
-    videos["d"] = dataclasses.replace(videos["d"], labels=())
+    videos["d"] = dataclasses.replace(videos["d"], labels=(), tags=("fall", "run"))
     content = {
         "manifest": manifest_lib.Manifest(
             name="other layout",
-            streams=(
-                manifest_lib.Stream("rgb", RGB),
-                manifest_lib.Stream("flow", FLOW),
-            ),
+            streams=streams.Streams(("rgb", "flow"), (RGB, FLOW)),
             stride_frames=15,
             window_frames=15,
             offset_frames=0,
@@ -67,17 +64,18 @@ def make_source(**changes):
             backbone_trained_on=("Kinetics",),
         ),
         "annotations": annotations_lib.Annotations(videos, "a test"),
-        "ids": tuple(LENGTHS),
-        "read": read,
+        "lengths": LENGTHS,
+        "read_streams": read,
         "notes": ("flow was first",),
     }
-    return sources.Source(**(content | changes))
+    content |= changes
+    return dataset_lib.create_dataset(content.pop("manifest"), **content)
 
 
 def opened(folder):
     manifest = manifest_lib.read_manifest(folder / "manifest.json")
     truth = annotations_lib.read_annotations(folder / manifest.annotations)
-    return features_lib.open_feature_folder(
+    return feature_folder.open_feature_folder(
         folder, manifest=manifest, annotations=truth
     )
 
@@ -85,7 +83,7 @@ def opened(folder):
 def test_the_folder_is_a_feature_folder(tmp_path):
     calls = []
     report = convert.convert(
-        make_source(), tmp_path / "new", progress=lambda *count: calls.append(count)
+        make_dataset(), tmp_path / "new", progress=lambda *count: calls.append(count)
     )
     assert (report.converted, report.kept, report.annotated) == (3, 0, 4)
     assert calls == [(1, 3), (2, 3), (3, 3)]
@@ -99,9 +97,9 @@ def test_the_folder_is_a_feature_folder(tmp_path):
 
 
 def test_annotations_are_read_back_as_they_were(tmp_path):
-    convert.convert(make_source(), tmp_path)
+    convert.convert(make_dataset(), tmp_path)
     found = annotations_lib.read_annotations(tmp_path / "annotations.json").videos
-    wanted = make_source().annotations.videos
+    wanted = make_dataset().annotations.videos
     assert list(found) == list(wanted)
     for name, video in wanted.items():
         for field in dataclasses.fields(video):
@@ -110,15 +108,40 @@ def test_annotations_are_read_back_as_they_were(tmp_path):
             )
 
 
+def test_a_folder_of_ours_is_copied_under_the_usual_names(tmp_path):
+    convert.convert(make_dataset(), tmp_path / "one")
+    (tmp_path / "one/rgb").rename(tmp_path / "one/x-rgb")
+    (tmp_path / "one/flow").rename(tmp_path / "one/x-flow")
+    manifest = make_dataset().manifest
+    manifest = dataclasses.replace(manifest, file_pattern="x-{stream}/{id}.npy")
+    manifest_lib.write_manifest(tmp_path / "one/manifest.json", manifest)
+    assert table.detect(tmp_path / "one") == "feature-folder"
+    dataset = table.open_layout("feature-folder", tmp_path / "one", options={})
+    report = convert.convert(dataset, tmp_path / "two", float16=True)
+    assert (report.converted, report.left_out) == (3, {})
+    for name in LENGTHS:
+        np.testing.assert_array_equal(
+            opened(tmp_path / "two").read(name), np.concatenate(read(name), axis=1)
+        )
+
+
+def test_what_is_made_in_memory_is_not_copied(tmp_path):
+    dataset = dataclasses.replace(make_dataset(), manifest=None, read_streams=None)
+    with pytest.raises(errors.InputError, match="other layout: made in memory"):
+        convert.convert(dataset, tmp_path)
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, ">f4"])
 def test_values_stay_of_their_type(tmp_path, dtype):
-    source = make_source(read=lambda name: [a.astype(dtype) for a in read(name)])
+    source = make_dataset(
+        read_streams=lambda name: [a.astype(dtype) for a in read(name)]
+    )
     convert.convert(source, tmp_path)
     assert np.load(tmp_path / "rgb/a.npy").dtype == np.dtype(dtype)
 
 
 def test_half_floats_where_asked_for(tmp_path):
-    convert.convert(make_source(), tmp_path, float16=True)
+    convert.convert(make_dataset(), tmp_path, float16=True)
     found = np.load(tmp_path / "flow/b.npy")
     np.testing.assert_array_equal(found, -values("b", FLOW).astype("f2"), strict=True)
 
@@ -128,13 +151,13 @@ def test_values_too_large_for_half_floats_are_left_out(tmp_path):
         rgb, flow = read(name)
         return rgb * (70000 if name == "b" else 1), flow
 
-    report = convert.convert(make_source(read=large), tmp_path, float16=True)
+    report = convert.convert(make_dataset(read_streams=large), tmp_path, float16=True)
     assert list(report.left_out) == ["b"]
     assert "expected none above 65504" in report.left_out["b"]
 
 
 def test_the_same_command_goes_on(tmp_path):
-    convert.convert(make_source(), tmp_path)
+    convert.convert(make_dataset(), tmp_path)
     whole = {path: path.read_bytes() for path in tmp_path.rglob("*.npy")}
     (tmp_path / "manifest.json").unlink()
     (tmp_path / "rgb/a.npy").unlink()
@@ -147,7 +170,7 @@ def test_the_same_command_goes_on(tmp_path):
         asked.append(name)
         return read(name)
 
-    report = convert.convert(make_source(read=recorded), tmp_path)
+    report = convert.convert(make_dataset(read_streams=recorded), tmp_path)
     assert asked == ["a", "b"]
     assert (report.converted, report.kept) == (2, 1)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.npy")} == whole
@@ -161,7 +184,7 @@ def test_a_video_that_cannot_be_read_is_left_out_and_named(tmp_path):
             raise errors.InputError("some.tsv: row 2: cut")
         return read(name)
 
-    report = convert.convert(make_source(read=damaged), tmp_path)
+    report = convert.convert(make_dataset(read_streams=damaged), tmp_path)
     assert dict(report.left_out) == {"b": "video 'b': some.tsv: row 2: cut"}
     content = json.loads((tmp_path / "convert_report.json").read_text())
     assert content["left_out"] == dict(report.left_out)
@@ -169,7 +192,7 @@ def test_a_video_that_cannot_be_read_is_left_out_and_named(tmp_path):
     text = convert.report_text(report)
     assert "note: flow was first" in text and "some.tsv: row 2: cut" in text
     assert list(opened(tmp_path).videos) == ["a", "c"]
-    again = convert.convert(make_source(), tmp_path)
+    again = convert.convert(make_dataset(), tmp_path)
     assert (again.converted, again.kept, again.left_out) == (1, 2, {})
 
 
@@ -178,7 +201,7 @@ def test_nothing_converted_is_an_error(tmp_path):
         raise errors.InputError(f"{name}.npy: cut")
 
     with pytest.raises(errors.InputError, match="no video was converted: .*a.npy: cut"):
-        convert.convert(make_source(read=damaged), tmp_path)
+        convert.convert(make_dataset(read_streams=damaged), tmp_path)
     assert not (tmp_path / "manifest.json").exists()
 
 
@@ -194,7 +217,7 @@ def test_arrays_that_do_not_fit_are_left_out(tmp_path, arrays):
     def odd(name):
         return arrays if name == "a" else read(name)
 
-    report = convert.convert(make_source(read=odd), tmp_path)
+    report = convert.convert(make_dataset(read_streams=odd), tmp_path)
     assert "found shape" in report.left_out["a"]
     assert not list(tmp_path.rglob("a.npy"))
 
@@ -204,23 +227,23 @@ def test_a_folder_with_anything_else_is_not_touched(tmp_path):
     with pytest.raises(
         errors.InputError, match="found files that no conversion has made"
     ):
-        convert.convert(make_source(), tmp_path)
+        convert.convert(make_dataset(), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
     with pytest.raises(
         errors.InputError, match=r"thesis.txt: found a file, expected a"
     ):
-        convert.convert(make_source(), tmp_path / "thesis.txt")
+        convert.convert(make_dataset(), tmp_path / "thesis.txt")
 
 
 def test_a_folder_with_another_conversion_is_not_touched(tmp_path):
-    convert.convert(make_source(), tmp_path)
+    convert.convert(make_dataset(), tmp_path)
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
-    other = dataclasses.replace(make_source().manifest, fps=25.0)
+    other = dataclasses.replace(make_dataset().manifest, fps=25.0)
     truth = annotations_lib.Annotations({"a": make_video("a")}, "a test")
     for source, options, reason in (
-        (make_source(manifest=other), {}, "fps"),
-        (make_source(), {"float16": True}, "float16"),
-        (make_source(annotations=truth), {}, "annotations digest"),
+        (make_dataset(manifest=other), {}, "fps"),
+        (make_dataset(), {"float16": True}, "float16"),
+        (make_dataset(annotations=truth, lengths={"a": 4}), {}, "annotations digest"),
     ):
         with pytest.raises(
             errors.InputError, match=rf"another conversion.*\({reason}\)"
@@ -235,7 +258,7 @@ def test_a_disk_that_is_full_is_said_so(tmp_path, monkeypatch):
 
     monkeypatch.setattr(np.lib.format, "write_array", full)
     with pytest.raises(errors.InputError, match="rgb/a.npy: No space left on device"):
-        convert.convert(make_source(), tmp_path)
+        convert.convert(make_dataset(), tmp_path)
     assert not list((tmp_path / "rgb").iterdir())
 
 
@@ -248,10 +271,10 @@ def test_a_request_to_stop_ends_after_a_video(tmp_path, number):
     with pytest.raises(
         errors.Interrupted, match="stopped after video 1 of 3"
     ) as caught:
-        convert.convert(make_source(read=stopping), tmp_path)
+        convert.convert(make_dataset(read_streams=stopping), tmp_path)
     assert caught.value.signal_number == number
     assert sorted(path.name for path in tmp_path.rglob("*.npy")) == ["a.npy", "a.npy"]
-    assert convert.convert(make_source(), tmp_path).kept == 1
+    assert convert.convert(make_dataset(), tmp_path).kept == 1
 
 
 KILLED = """
@@ -265,7 +288,7 @@ def slow(name):
         time.sleep(60)
     return test_convert.read(name)
 
-convert.convert(test_convert.make_source(read=slow), sys.argv[1])
+convert.convert(test_convert.make_dataset(read_streams=slow), sys.argv[1])
 """
 
 
@@ -280,7 +303,7 @@ def test_a_conversion_that_was_killed_goes_on(tmp_path):
         process.stdout.readline()
         process.kill()
     assert not (tmp_path / "manifest.json").exists()
-    report = convert.convert(make_source(), tmp_path)
+    report = convert.convert(make_dataset(), tmp_path)
     assert (report.converted, report.kept) == (1, 2)
     assert len(opened(tmp_path).videos) == 3
 
@@ -288,6 +311,7 @@ def test_a_conversion_that_was_killed_goes_on(tmp_path):
 # Layouts.
 
 SEEN = {
+    "feature-folder": ["manifest.json", "rgb/a.npy"],
     "autoloc": ["att_unfused/val.all.tsv"],
     "wtalc": ["A-I3D-JOINTFeatures.npy", "A-Annotations/videoname.npy"],
     "cmcs": ["a-rgb.npz", "a-flow.npz"],
@@ -300,12 +324,12 @@ SEEN = {
 }
 
 
-@pytest.mark.parametrize("layout", convert.LAYOUTS)
+@pytest.mark.parametrize("layout", table.LAYOUTS)
 def test_a_layout_is_detected_by_its_files(tmp_path, layout):
     for name in SEEN[layout]:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    assert convert.detect(tmp_path) == layout
+    assert table.detect(tmp_path) == layout
 
 
 def test_other_folders_are_of_no_layout(tmp_path):
@@ -313,29 +337,29 @@ def test_other_folders_are_of_no_layout(tmp_path):
     with pytest.raises(
         errors.InputError, match=r"found 'notes.txt', expected a known"
     ) as e:
-        convert.detect(tmp_path)
-    assert all(f"{name}: " in str(e.value) for name in convert.LAYOUTS)
+        table.detect(tmp_path)
+    assert all(f"{name}: " in str(e.value) for name in table.LAYOUTS)
     with pytest.raises(errors.InputError, match="no such folder"):
-        convert.detect(tmp_path / "nothing")
+        table.detect(tmp_path / "nothing")
 
 
 def test_options_are_those_of_the_layout(tmp_path):
     with pytest.raises(errors.InputError, match="--layout: found 'x', expected one of"):
-        convert.open_source("x", tmp_path, options={})
+        table.open_layout("x", tmp_path, options={})
     with pytest.raises(
         errors.InputError, match="--fps: layout 'wtalc' has no such option, only --feat"
     ):
-        convert.open_source("wtalc", tmp_path, options={"fps": 30.0})
+        table.open_layout("wtalc", tmp_path, options={"fps": 30.0})
     with pytest.raises(
         errors.InputError,
         match="--stream-order: expected this option, which .*'opentad'",
     ):
-        convert.open_source("opentad", tmp_path, options={"annotations": "x"})
+        table.open_layout("opentad", tmp_path, options={"annotations": "x"})
 
 
 def test_every_option_of_a_layout_is_one_of_the_program():
     program = runpy.run_path(str(PROGRAM))
-    for layout in convert.LAYOUTS.values():
+    for layout in table.LAYOUTS.values():
         for name in list(inspect.signature(layout.open).parameters)[1:]:
             assert name in program["OPTIONS"], (layout, name)
 
@@ -417,7 +441,7 @@ def test_program_recovers_heads(tmp_path, capsys, main, monkeypatch):
     params = recovered_heads.read(
         tmp_path / "new/heads.npz",
         categories=test_autoloc.CATEGORIES,
-        stream_widths=(width, width),
+        streams=streams.Streams(("rgb", "flow"), (width, width)),
     )
     # Flow stands first in a row. Attention was the first column of the features.
     for stream, index in (("rgb", 1), ("flow", 0)):

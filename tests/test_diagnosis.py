@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from cleannet_jax import errors, evaluate
+from cleannet_jax.data import annotation_files
 from cleannet_jax.metrics import average_precision, diagnosis
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -239,7 +240,7 @@ def test_normalised_map_against_plain_python(seed):
 
 @pytest.mark.skipif(not TRUTH.exists(), reason="the real files are not here")
 def test_autoloc_on_thumos14():
-    annotations = evaluate.read_annotations(TRUTH / "gt.json")
+    annotations = annotation_files.read_annotations(TRUTH / "gt.json")
     predictions = evaluate.read_predictions(TRUTH / "autoloc_predictions.json")
     report = evaluate.evaluate(
         predictions, annotations, subset="test", tious=(0.3, 0.5), bins="thumos14"
@@ -305,7 +306,7 @@ def test_the_other_protocol_is_refused(tmp_path):
     with pytest.raises(errors.InputError, match="diagnosis: found protocol"):
         evaluate.evaluate(
             table(RUNS),
-            evaluate.read_annotations(tmp_path / "gt.json"),
+            annotation_files.read_annotations(tmp_path / "gt.json"),
             subset="validation",
             tious=(0.5,),
             protocol="thumos14",

@@ -7,12 +7,12 @@ import zipfile
 import numpy as np
 import pytest
 
-from cleannet_jax import errors
+from cleannet_jax import errors, streams
 from cleannet_jax.data import annotations as annotations_lib
-from cleannet_jax.data import features
 from cleannet_jax.data import manifest as manifest_lib
 from cleannet_jax.data.detections import thumos
-from cleannet_jax.data.layouts import folders
+from cleannet_jax.data.layouts import feature_folder, folders
+from cleannet_jax.data.layouts import opentad as opentad_lib
 
 D = 3
 
@@ -41,26 +41,26 @@ def entry(subset, *rows, **more):
     } | more
 
 
-def check(source, name, length, *, rgb, flow):
+def check(dataset, name, length, *, rgb, flow):
     """The streams of a video hold its constants, RGB first, and own their memory."""
-    found = source.read(name)
+    found = dataset.read_streams(name)
     for array, value in zip(found, (rgb, flow), strict=True):
         np.testing.assert_array_equal(array, stream(length, value))
         assert type(array) is np.ndarray and array.flags.owndata
 
 
-def check_manifest(source, tmp_path):
+def check_manifest(dataset, tmp_path):
     """The manifest survives its file, and every video has a time base."""
-    manifest_lib.write_manifest(tmp_path / "written.json", source.manifest)
-    assert manifest_lib.read_manifest(tmp_path / "written.json") == source.manifest
-    for name in source.ids:
-        manifest_lib.timebase(source.manifest, source.annotations.videos[name])
+    manifest_lib.write_manifest(tmp_path / "written.json", dataset.manifest)
+    assert manifest_lib.read_manifest(tmp_path / "written.json") == dataset.manifest
+    for name in dataset.ids:
+        manifest_lib.timebase(dataset.manifest, dataset.annotations.videos[name])
 
 
-def seconds(source, name, snippet):
+def seconds(dataset, name, snippet):
     """The time at which a snippet begins."""
-    video = source.annotations.videos[name]
-    base = manifest_lib.timebase(source.manifest, video)
+    video = dataset.annotations.videos[name]
+    base = manifest_lib.timebase(dataset.manifest, video)
     return (snippet * base.stride + base.offset) / base.fps
 
 
@@ -86,37 +86,34 @@ def basnet(tmp_path):
 
 
 def test_basnet(basnet, tmp_path):
-    source = folders.open_basnet(basnet)
-    assert source.ids == (
+    dataset = folders.open_basnet(basnet)
+    assert dataset.ids == (
         "video_test_0000004",
         "video_validation_0000051",
         "video_validation_0000052",
     )
-    assert source.manifest.streams == (
-        manifest_lib.Stream("rgb", D),
-        manifest_lib.Stream("flow", D),
-    )
-    check(source, "video_validation_0000051", 4, rgb=100, flow=200)
-    check(source, "video_test_0000004", 6, rgb=100, flow=200)
-    check_manifest(source, tmp_path)
+    assert dataset.manifest.streams == streams.Streams(("rgb", "flow"), (D, D))
+    check(dataset, "video_validation_0000051", 4, rgb=100, flow=200)
+    check(dataset, "video_test_0000004", 6, rgb=100, flow=200)
+    check_manifest(dataset, tmp_path)
     # 16 frames at 25 fps: snippet 25 begins after 16 seconds.
-    assert seconds(source, "video_test_0000004", 25) == 16.0
-    video = source.annotations.videos["video_validation_0000051"]
+    assert seconds(dataset, "video_test_0000004", 25) == 16.0
+    video = dataset.annotations.videos["video_validation_0000051"]
     assert video.duration is None
     np.testing.assert_array_equal(video.segments, [[18.6, 24.8]])
-    (note,) = source.notes
+    (note,) = dataset.notes
     assert note.startswith("no duration to check the number of snippets against: 3")
 
 
 def test_basnet_cuts_to_the_shorter_stream_and_says_so(basnet):
     path = basnet / "features" / "test" / "flow" / "video_test_0000004.npy"
     save(path, stream(4, 200))
-    source = folders.open_basnet(basnet)
-    check(source, "video_test_0000004", 4, rgb=100, flow=200)
+    dataset = folders.open_basnet(basnet)
+    check(dataset, "video_test_0000004", 4, rgb=100, flow=200)
     assert (
         "streams of different lengths, cut to the shorter by up to 2: 1 videos,"
         " 'video_test_0000004'"
-    ) in source.notes
+    ) in dataset.notes
 
 
 def test_basnet_notes_ids_on_one_side(basnet):
@@ -125,9 +122,9 @@ def test_basnet_notes_ids_on_one_side(basnet):
         save(place / "stranger.npy", stream(4, 0))
         (place / "video_validation_0000052.npy").unlink()
     (basnet / "split_test.txt").write_text("video_test_0000006\n")
-    source = folders.open_basnet(basnet)
-    assert source.ids == ("video_test_0000004", "video_validation_0000051")
-    text = "\n".join(source.notes)
+    dataset = folders.open_basnet(basnet)
+    assert dataset.ids == ("video_test_0000004", "video_validation_0000051")
+    text = "\n".join(dataset.notes)
     assert "but without features: 1 videos, 'video_validation_0000052'" in text
     assert "features, but not in subsets 'train' and 'test'" in text
     assert "left out: 1 videos, 'stranger'" in text
@@ -145,11 +142,11 @@ def test_basnet_with_rescaled_features(tmp_path):
         for number, kind in enumerate(("rgb", "flow")):
             place = tmp_path / "features" / video["subset"] / kind
             save(place / f"{name}.npy", stream(50, number))
-    source = folders.open_basnet(tmp_path, rescaled_to=50)
-    check_manifest(source, tmp_path)
+    dataset = folders.open_basnet(tmp_path, rescaled_to=50)
+    check_manifest(dataset, tmp_path)
     # 50 snippets cover the video, so that number 50 would begin at its end.
-    assert seconds(source, "v_a", 50) == 25.0
-    assert seconds(source, "v_b", 50) == 100.0
+    assert seconds(dataset, "v_a", 50) == 25.0
+    assert seconds(dataset, "v_b", 50) == 100.0
     with pytest.raises(errors.InputError, match="found 50 snippets, expected the 75"):
         folders.open_basnet(tmp_path, rescaled_to=75)
 
@@ -164,7 +161,9 @@ def test_rescaled_features_need_durations(basnet):
 def test_basnet_with_a_missing_stream(basnet):
     path = basnet / "features" / "test" / "flow" / "video_test_0000004.npy"
     path.unlink()
-    with pytest.raises(errors.InputError, match="flow/video_test_0000004.npy: no such"):
+    with pytest.raises(
+        errors.InputError, match="test/flow: no features of video .*0004"
+    ):
         folders.open_basnet(basnet)
 
 
@@ -224,14 +223,17 @@ def archive(path):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (truncated, "not a whole .npy file of numbers: mmap length is greater"),
-        (objects, "not a whole .npy file of numbers: .*Python objects in dtype"),
-        (archive, "not a whole .npy file of numbers: .*magic string"),
-        (lambda path: path.write_bytes(b""), "not a whole .npy file of numbers"),
-        (lambda path: path.write_bytes(pickle.dumps([1.0] * 9)), "not a whole .npy"),
+        (truncated, "bytes, expected .* for shape"),
+        (objects, "an array of Python objects"),
+        (archive, "no whole .npy header"),
+        (lambda path: path.write_bytes(b""), "no whole .npy header"),
+        (
+            lambda path: path.write_bytes(pickle.dumps([1.0] * 9)),
+            "no whole .npy header",
+        ),
         (lambda path: np.save(path, np.zeros((4, D), int)), "values of type int64"),
         (lambda path: np.save(path, np.zeros((4, D, 1))), r"found shape \(4, 3, 1\)"),
-        (lambda path: np.save(path, np.zeros((0, D))), "(found shape|not a whole)"),
+        (lambda path: np.save(path, np.zeros((0, D))), "found shape"),
         (lambda path: np.save(path, np.zeros((4, 4))), "columns, expected [34] as in"),
     ],
 )
@@ -261,19 +263,19 @@ def acmnet(tmp_path):
     ("order", "rgb", "flow"), [("rgb,flow", 100, 200), ("flow,rgb", 200, 100)]
 )
 def test_acmnet(acmnet, tmp_path, order, rgb, flow):
-    source = folders.open_acmnet(acmnet, stream_order=order)
-    assert source.ids == ("video_test_0000004", "video_validation_0000051")
-    check(source, "video_test_0000004", 5, rgb=rgb, flow=flow)
-    check_manifest(source, tmp_path)
-    assert seconds(source, "video_test_0000004", 25) == 16.0
-    assert source.manifest.train_subset == "validation"
-    assert source.manifest.evaluation_subset == "test"
-    assert source.notes == ()
+    dataset = folders.open_acmnet(acmnet, stream_order=order)
+    assert dataset.ids == ("video_test_0000004", "video_validation_0000051")
+    check(dataset, "video_test_0000004", 5, rgb=rgb, flow=flow)
+    check_manifest(dataset, tmp_path)
+    assert seconds(dataset, "video_test_0000004", 25) == 16.0
+    assert dataset.manifest.train_subset == "validation"
+    assert dataset.manifest.evaluation_subset == "test"
+    assert dataset.notes == ()
 
 
 def test_acmnet_with_rescaled_features(acmnet):
-    source = folders.open_acmnet(acmnet, stream_order="rgb,flow", rescaled_to=5)
-    assert seconds(source, "video_test_0000004", 5) == 10.0
+    dataset = folders.open_acmnet(acmnet, stream_order="rgb,flow", rescaled_to=5)
+    assert seconds(dataset, "video_test_0000004", 5) == 10.0
 
 
 def test_an_unknown_stream_order_is_refused(acmnet):
@@ -317,21 +319,21 @@ def opentad(tmp_path):
 def open_opentad(opentad, **options):
     folder, path = opentad
     options = {"stream_order": "rgb,flow"} | options
-    return folders.open_opentad(folder, annotations=path, **options)
+    return opentad_lib.open_opentad(folder, annotations=path, **options)
 
 
 def test_opentad(opentad, tmp_path):
-    source = open_opentad(opentad)
-    assert source.ids == ("video_test_0000004", "video_validation_0000051")
-    check(source, "video_test_0000004", 8, rgb=100, flow=200)
-    check_manifest(source, tmp_path)
-    rates = {name: video.fps for name, video in source.annotations.videos.items()}
+    dataset = open_opentad(opentad)
+    assert dataset.ids == ("video_test_0000004", "video_validation_0000051")
+    check(dataset, "video_test_0000004", 8, rgb=100, flow=200)
+    check_manifest(dataset, tmp_path)
+    rates = {name: video.fps for name, video in dataset.annotations.videos.items()}
     assert rates["video_test_0000004"] == 25.0
     assert rates["video_validation_0000051"] == pytest.approx(29.97)
     # The middle of snippet t is that of its window, frame 4 t + 8.
-    middle = seconds(source, "video_test_0000004", 3 + 0.5)
+    middle = seconds(dataset, "video_test_0000004", 3 + 0.5)
     assert middle == pytest.approx((4 * 3 + 8) / 25)
-    text = "\n".join(source.notes)
+    text = "\n".join(dataset.notes)
     assert "but without features: 1 videos, 'video_test_0000006'" in text
     assert "missing_files.txt says: 1 videos, 'video_test_0000006'" in text
     assert "frame rate computed as frame / duration: 3 videos" in text
@@ -346,25 +348,25 @@ def test_actionformers_own_file(opentad):
     write_json(path, content)
     with pytest.raises(errors.InputError, match="no video of subset 'training'"):
         open_opentad(opentad)
-    source = open_opentad(opentad, train_subset="validation", evaluation_subset="test")
-    assert seconds(source, "video_test_0000004", 0) == pytest.approx(6 / 30)
-    assert not any("frame rate computed" in note for note in source.notes)
+    dataset = open_opentad(opentad, train_subset="validation", evaluation_subset="test")
+    assert seconds(dataset, "video_test_0000004", 0) == pytest.approx(6 / 30)
+    assert not any("frame rate computed" in note for note in dataset.notes)
 
 
 def test_opentad_with_one_rate_a_prefix_and_another_stride(opentad):
     folder, _ = opentad
     for path in folder.glob("*.npy"):
         path.rename(folder / f"v_{path.stem}-i3d.npy")
-    source = open_opentad(
+    dataset = open_opentad(
         opentad,
         fps=25.0,
         stride_frames=16,
         window_frames=16,
         file_pattern="v_{id}-i3d.npy",
     )
-    assert source.ids == ("video_test_0000004", "video_validation_0000051")
-    assert seconds(source, "video_validation_0000051", 25) == 16.0
-    assert not any("frame rate" in note for note in source.notes)
+    assert dataset.ids == ("video_test_0000004", "video_validation_0000051")
+    assert seconds(dataset, "video_validation_0000051", 25) == 16.0
+    assert not any("frame rate" in note for note in dataset.notes)
 
 
 def without(path, key):
@@ -436,12 +438,12 @@ def open_stpn(folder):
 
 
 def test_stpn(stpn):
-    source = open_stpn(stpn)
-    assert source.ids == ("video_test_0000004", "video_validation_0000051")
-    check(source, "video_test_0000004", 5, rgb=100, flow=200)
-    check_manifest(source, stpn)
+    dataset = open_stpn(stpn)
+    assert dataset.ids == ("video_test_0000004", "video_validation_0000051")
+    check(dataset, "video_test_0000004", 5, rgb=100, flow=200)
+    check_manifest(dataset, stpn)
     # 16 frames at 10 fps.
-    assert seconds(source, "video_test_0000004", 1) == 1.6
+    assert seconds(dataset, "video_test_0000004", 1) == 1.6
 
 
 def test_stpn_with_a_number_beyond_the_list(stpn):
@@ -454,7 +456,9 @@ def test_stpn_with_a_number_beyond_the_list(stpn):
 
 def test_stpn_with_streams_of_different_lengths(stpn):
     save(stpn / "test_data" / "flow_features" / "2.npy", stream(4, 0))
-    with pytest.raises(errors.InputError, match="found 4 snippets, expected 5 as in"):
+    with pytest.raises(
+        errors.InputError, match="streams of different lengths.* expected equal"
+    ):
         open_stpn(stpn)
 
 
@@ -469,12 +473,14 @@ def test_ids_cannot_lead_out_of_a_folder(opentad):
 
 
 def test_what_was_read_can_be_written_in_our_layout(basnet, tmp_path):
-    source = folders.open_basnet(basnet)
-    for name in source.ids:
-        for kind, values in zip(("rgb", "flow"), source.read(name), strict=True):
+    dataset = folders.open_basnet(basnet)
+    for name in dataset.ids:
+        for kind, values in zip(
+            ("rgb", "flow"), dataset.read_streams(name), strict=True
+        ):
             save(tmp_path / "ours" / kind / f"{name}.npy", values)
-    dataset = features.open_feature_folder(
-        tmp_path / "ours", manifest=source.manifest, annotations=source.annotations
+    dataset = feature_folder.open_feature_folder(
+        tmp_path / "ours", manifest=dataset.manifest, annotations=dataset.annotations
     )
     assert dataset.train_ids == ("video_validation_0000051", "video_validation_0000052")
     joint = dataset.read("video_test_0000004")

@@ -38,10 +38,10 @@ def write(path, datasets):
             file[name] = values
 
 
-def seconds(source, name, snippet):
+def seconds(dataset, name, snippet):
     """The time at which a snippet begins."""
-    video = source.annotations.videos[name]
-    base = manifest_lib.timebase(source.manifest, video)
+    video = dataset.annotations.videos[name]
+    base = manifest_lib.timebase(dataset.manifest, video)
     return (snippet * base.stride + base.offset) / base.fps
 
 
@@ -77,16 +77,16 @@ def open_refineloc(folder, **options):
     ],
 )
 def test_refineloc(refineloc, repack, rgb, flow, tenth):
-    source = open_refineloc(refineloc, repack_of=repack)
-    assert source.ids == ("video_test_0000004", "video_validation_0000051")
-    found = source.read("video_test_0000004")
+    dataset = open_refineloc(refineloc, repack_of=repack)
+    assert dataset.ids == ("video_test_0000004", "video_validation_0000051")
+    found = dataset.read_streams("video_test_0000004")
     np.testing.assert_array_equal(found[0], stream(5, rgb))
     np.testing.assert_array_equal(found[1], stream(5, flow))
-    assert seconds(source, "video_test_0000004", 10) == pytest.approx(tenth)
-    assert [stream.width for stream in source.manifest.streams] == [D, D]
-    manifest_lib.write_manifest(refineloc / "manifest.json", source.manifest)
-    assert manifest_lib.read_manifest(refineloc / "manifest.json") == source.manifest
-    assert source.notes == ()
+    assert seconds(dataset, "video_test_0000004", 10) == pytest.approx(tenth)
+    assert dataset.manifest.streams.widths == (D, D)
+    manifest_lib.write_manifest(refineloc / "manifest.json", dataset.manifest)
+    assert manifest_lib.read_manifest(refineloc / "manifest.json") == dataset.manifest
+    assert dataset.notes == ()
 
 
 def test_refineloc_annotations(refineloc):
@@ -152,9 +152,9 @@ def test_ids_on_one_side_are_noted(refineloc):
     write(refineloc / "more.h5", {"stranger": joint})
     row = "video_test_0000006,0.2,1.1,5,33.8,25.0,845\n"
     (refineloc / "test.csv").write_text(HEADER + EVALUATION_ROWS + row)
-    source = open_refineloc(refineloc)
-    assert source.ids == ("video_test_0000004", "video_validation_0000051")
-    first, second = source.notes
+    dataset = open_refineloc(refineloc)
+    assert dataset.ids == ("video_test_0000004", "video_validation_0000051")
+    first, second = dataset.notes
     assert first.endswith("but without features: 1 videos, 'video_test_0000006'")
     assert second.endswith("left out: 1 videos, 'stranger'")
 
@@ -212,7 +212,7 @@ def twice(path):
         (with_group, "0004': found a group, expected a dataset"),
         (with_link, "0004': found a link, expected a dataset"),
         (with_outside_values, "0004': found a dataset whose values lie in other files"),
-        (twice, "'video_validation_0000051' is in .*test.hdf5 too"),
+        (twice, "0051': is there again as .*test.hdf5"),
     ],
 )
 def test_an_unusable_file_is_named(refineloc, spoil, message):
@@ -244,10 +244,10 @@ def test_without_h5py_the_message_says_what_to_install(refineloc, monkeypatch):
 
 
 def test_a_file_damaged_after_opening_is_named(refineloc):
-    source = open_refineloc(refineloc)
+    dataset = open_refineloc(refineloc)
     cut_in_half(refineloc / "test.hdf5")
     with pytest.raises(errors.InputError, match="test.hdf5: not a whole HDF5 file"):
-        source.read("video_test_0000004")
+        dataset.read_streams("video_test_0000004")
 
 
 @pytest.fixture
@@ -269,14 +269,16 @@ def gtad(tmp_path):
 
 
 def test_gtad(gtad):
-    source = hdf5.open_gtad(gtad, annotations=gtad / "gt.json")
-    assert source.ids == ("video_test_0000004", "video_validation_0000051")
-    rgb, flow = source.read("video_test_0000004")
+    dataset = hdf5.open_gtad(gtad, annotations=gtad / "gt.json")
+    assert dataset.ids == ("video_test_0000004", "video_validation_0000051")
+    rgb, flow = dataset.read_streams("video_test_0000004")
     np.testing.assert_array_equal(rgb, stream(60, 100))
     np.testing.assert_array_equal(flow, stream(60, 200))
-    assert seconds(source, "video_test_0000004", 45) == 1.5
-    (note,) = source.notes
-    assert note.startswith("streams of different lengths, cut to the shorter: 1 videos")
+    assert seconds(dataset, "video_test_0000004", 45) == 1.5
+    (note,) = dataset.notes
+    assert note.startswith(
+        "streams of different lengths, cut to the shorter by up to 1: 1"
+    )
     halved = hdf5.open_gtad(gtad, annotations=gtad / "gt.json", fps=15)
     assert seconds(halved, "video_test_0000004", 45) == 3.0
 
@@ -291,7 +293,9 @@ def test_gtad_needs_a_frame_rate(gtad):
 
 def test_gtad_with_a_missing_stream(gtad):
     write(gtad / "flow_test.h5", {"video_test_0000006": stream(60, 0)})
-    message = "flow_test.h5: no dataset 'video_test_0000004', but .*rgb_test.h5 has one"
+    message = (
+        "flow_test.h5: no features of video 'video_test_0000004', but .*h5 has some"
+    )
     with pytest.raises(errors.InputError, match=message):
         hdf5.open_gtad(gtad, annotations=gtad / "gt.json")
     (gtad / "flow_test.h5").unlink()

@@ -6,7 +6,7 @@ import pytest
 
 from cleannet_jax import config, localize, methods
 from cleannet_jax import streams as streams_lib
-from cleannet_jax.data import features as features_lib
+from cleannet_jax.data import dataset as dataset_lib
 from cleannet_jax.data import manifest
 from cleannet_jax.localizers import detection, proposals, scoring
 from cleannet_jax.models import head
@@ -109,7 +109,7 @@ def head_params(rng):
 
 
 def test_seconds_stay_inside_the_video():
-    video = features_lib.VideoInfo(
+    video = dataset_lib.VideoInfo(
         id="a",
         subset="test",
         labels=(),

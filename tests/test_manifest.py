@@ -4,7 +4,7 @@ import re
 import numpy as np
 import pytest
 
-from cleannet_jax import errors
+from cleannet_jax import errors, streams
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import manifest as manifest_lib
 
@@ -55,7 +55,7 @@ def test_reads_every_key(tmp_path):
     manifest = manifest_lib.read_manifest(path)
     assert manifest == manifest_lib.Manifest(
         name="kitchen",
-        streams=(manifest_lib.Stream("rgb", 3), manifest_lib.Stream("flow", 2)),
+        streams=streams.Streams(("rgb", "flow"), (3, 2)),
         stride_frames=15,
         window_frames=15,
         offset_frames=0,
@@ -90,7 +90,7 @@ def test_written_manifest_is_read_back(tmp_path, fps):
 def test_unreadable_manifest_is_not_written(tmp_path):
     manifest = manifest_lib.Manifest(
         name="kitchen",
-        streams=(manifest_lib.Stream("rgb", 3), manifest_lib.Stream("flow", 2)),
+        streams=streams.Streams(("rgb", "flow"), (3, 2)),
         stride_frames=15,
         window_frames=15,
         offset_frames=0,

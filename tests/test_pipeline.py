@@ -4,10 +4,11 @@ import json
 import numpy as np
 import pytest
 
-from cleannet_jax import errors
+from cleannet_jax import errors, streams
 from cleannet_jax.data import annotations as annotations_lib
-from cleannet_jax.data import features, pipeline
+from cleannet_jax.data import dataset as dataset_lib
 from cleannet_jax.data import manifest as manifest_lib
+from cleannet_jax.data import pipeline
 
 CATEGORIES = ("Boil", "Chop", "Fry")
 LABELS = {
@@ -30,7 +31,7 @@ def read(video_id):
 def make_dataset(labels=None, *, evaluated="", reader=read):
     """Five videos in memory; those in `evaluated` are not of the training subset."""
     videos = {
-        video_id: features.VideoInfo(
+        video_id: dataset_lib.VideoInfo(
             id=video_id,
             subset="validation" if video_id in evaluated else "training",
             labels=names,
@@ -40,10 +41,10 @@ def make_dataset(labels=None, *, evaluated="", reader=read):
         )
         for video_id, names in (LABELS if labels is None else labels).items()
     }
-    return features.Dataset(
+    return dataset_lib.Dataset(
         name="in memory",
         categories=CATEGORIES,
-        stream_widths=(1, 1),
+        streams=streams.Streams(("rgb", "flow"), (1, 1)),
         videos=videos,
         annotations=annotations_lib.Annotations({}, "in memory"),
         train_subset="training",

@@ -122,7 +122,7 @@ def test_heads_are_written_and_read_in_another_order(tmp_path):
             streams=streams.Streams(("rgb", "flow"), (6, 6)),
         )
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(errors.InputError, match="heads.npz: no .npz file of heads"):
+    with pytest.raises(errors.InputError, match="heads.npz: not a whole .npz file"):
         recovered_heads.read(
             path, categories="abcd", streams=streams.Streams(("rgb", "flow"), (6, 6))
         )

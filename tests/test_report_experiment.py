@@ -9,7 +9,7 @@ from cleannet_jax.metrics import average_precision
 from cleannet_jax.report import experiment as report_lib
 
 MADE = types.SimpleNamespace(name="kitchen", generated=True)
-RECORDED = types.SimpleNamespace(name="kitchen", generated=False)
+RECORDED = types.SimpleNamespace(name="kitchen", generated=False, warnings=())
 
 
 def row(method, *rates, **facts):
@@ -53,7 +53,10 @@ def test_warnings_are_below_the_table_one_line_a_kind():
         row("full", 0.5, 0.5, warnings=(stray.format(2),), uncovered=("a", "b")),
     ]
     text = report_lib.as_text(
-        rows, RECORDED, warnings=["warning: no features: 1 video"]
+        rows,
+        types.SimpleNamespace(
+            **vars(RECORDED) | {"warnings": ("warning: no features: 1 video",)}
+        ),
     )
     assert text.splitlines()[-3:] == [
         f"warning: {stray.format(1)} (plain; 2 of 2 evaluations have such)",

@@ -163,7 +163,7 @@ def test_distributions_are_like_the_annotated_ones(name, files):
 
 
 def test_features_are_finite_non_negative_float32(dataset):
-    assert dataset.stream_widths == (1024, 1024)
+    assert dataset.streams.widths == (1024, 1024)
     for video_id in (dataset.train_ids[0], dataset.evaluation_ids[-1]):
         features = dataset.read(video_id)
         assert features.dtype == np.float32

@@ -92,7 +92,7 @@ def test_submission_comes_back_with_its_scores(tmp_path, scp, declared):
         ([[1.0, np.nan]], "proposals[0]: found [1.0, nan]"),
         ([[1.0, 2.0, 3.0]], "found (1, 3) of float64, expected (P, 2) or (3, P, 2)"),
         (np.array([["a", "b"]]), "expected (P, 2)"),
-        (np.array([[None, 1]]), "not a whole .npz archive: Object arrays"),
+        (np.array([[None, 1]]), "an array of Python objects"),
     ],
 )
 def test_bad_proposals_are_named(tmp_path, scp, proposals, message):
@@ -106,10 +106,10 @@ def test_bad_proposals_are_named(tmp_path, scp, proposals, message):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (np.zeros(3), "found (3,) of float64, expected (T, N) of floats"),
-        (np.zeros((0, 3)), "found (0, 3)"),
+        (np.zeros(3), "found shape (3,), expected (T, N)"),
+        (np.zeros((0, 3)), "found no snippet"),
         (np.array([[0.5, np.nan]]), "snippet 0, category 1: found nan"),
-        (np.array([[{}]]), "not a whole .npy array"),
+        (np.array([[{}]]), "an array of Python objects"),
     ],
 )
 def test_bad_scp_is_named(tmp_path, values, message):

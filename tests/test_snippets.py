@@ -47,7 +47,7 @@ def test_attention_and_video_prediction_are_read(folder, dataset):
     np.testing.assert_allclose(found.sap, np.arange(video.length) / 100, rtol=1e-6)
     np.testing.assert_allclose(found.video, [0.03, 0.02, 0.01], rtol=1e-6)
     np.save(folder / "attention" / f"{video.id}.npy", np.zeros(3))
-    with pytest.raises(errors.InputError, match=r"found \(3,\) of float64, expected"):
+    with pytest.raises(errors.InputError, match=r"found shape \(3,\), expected"):
         snippets_lib.open_folder(folder, dataset).read(video.id)
 
 

@@ -9,7 +9,7 @@ import pytest
 import python2
 
 from cleannet_jax import errors
-from cleannet_jax.data.layouts import pickled, unpickle
+from cleannet_jax.data.layouts import pickled, unpickle, unpickle_machine
 
 
 def load(content):
@@ -38,6 +38,9 @@ def called(function, *arguments):
     return function + op("MARK") + b"".join(arguments) + op("TUPLE") + op("REDUCE")
 
 
+# Those of NumPy's .npy files and of AutoLoc's pickles.
+PROTOCOLS = (2, 3, 4)
+
 VALUES = [
     None,
     True,
@@ -65,19 +68,32 @@ VALUES = [
     (1, 2, 3, 4),
     {},
     {"a": 1, 2: "b", None: b"c", 1.5: []},
-    set(),
-    {1, "a"},
-    frozenset([b"x"]),
     slice(1, None, 2),
 ]
 
 
-@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("value", VALUES, ids=lambda value: repr(value)[:20])
 def test_values_are_those_of_pythons_own_unpickler(value, protocol):
     found = load(pickle.dumps(value, protocol=protocol))
     assert type(found) is type(value) or isinstance(found, memoryview)
     assert found == value
+
+
+@pytest.mark.parametrize(
+    ("value", "protocol", "message"),
+    [
+        (1.5, 0, "refused operation FLOAT"),
+        ({"a": 1}, 0, "refused operation DICT"),
+        ({1}, 4, "refused operation EMPTY_SET"),
+        ({1}, 2, "refused '__builtin__.set'"),
+        (bytearray(b"a"), 5, "refused operation BYTEARRAY8"),
+        (np.arange(3), 5, "refused operation BYTEARRAY8|refused 'numpy.*_frombuffer'"),
+    ],
+)
+def test_what_is_in_no_release_is_refused(value, protocol, message):
+    with pytest.raises(errors.InputError, match=message):
+        load(pickle.dumps(value, protocol=protocol))
 
 
 ARRAYS = {
@@ -97,7 +113,7 @@ ARRAYS = {
 }
 
 
-@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("array", ARRAYS.values(), ids=ARRAYS)
 def test_arrays_are_those_that_were_written(array, protocol):
     found = load(pickle.dumps(array, protocol=protocol))
@@ -188,6 +204,10 @@ CALLS = {
     "builtins.apply": ("__builtin__", "apply", text("a")),
     "builtins.breakpoint": ("builtins", "breakpoint"),
     "builtins.list": ("builtins", "list", text("ab")),
+    "builtins.object": ("builtins", "object"),
+    "builtins.set": ("builtins", "set", op("EMPTY_LIST")),
+    "copy_reg._reconstructor": ("copy_reg", "_reconstructor"),
+    "numpy.core.numeric._frombuffer": ("numpy.core.numeric", "_frombuffer"),
     "builtins.dict": ("builtins", "dict"),
     "builtins.bytearray": ("builtins", "bytearray", op("BININT", b"\0\0\0\x7f")),
     "operator.attrgetter": ("operator", "attrgetter", text("__class__")),
@@ -317,7 +337,7 @@ def test_no_attribute_is_set(target, state, untouched):
 
 def test_the_state_of_a_stub_stays_beside_it():
     stub = load(STUB + STATE + op("BUILD") + op("STOP"))
-    assert type(stub) is unpickle.Stub
+    assert type(stub) is unpickle_machine.Stub
     assert stub.name == "pandas.core.frame.DataFrame"
     assert stub.state == {"__class__": 1}
     with pytest.raises(errors.InputError, match="refused a state for .*DataFrame"):
@@ -329,7 +349,7 @@ def test_the_state_of_a_stub_stays_beside_it():
 )
 def test_nothing_of_pandas_is_called(name, untouched):
     stub = load(called(stacked("pandas", name), COMMAND) + op("STOP"))
-    assert type(stub) is unpickle.Stub
+    assert type(stub) is unpickle_machine.Stub
     assert stub.arguments == ("touch touched",)
 
 
@@ -339,7 +359,6 @@ CALLED = {
     "an array": ARRAY,
     "a list": op("EMPTY_LIST"),
     "a class": named("numpy", "ndarray"),
-    "object": named("builtins", "object"),
     "the result of a call": called(named("builtins", "slice"), op("NONE")),
 }
 
@@ -443,7 +462,7 @@ def test_other_operations_and_arguments_are_refused(operations, untouched):
         load(operations + op("STOP"))
 
 
-@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("protocol", range(2, 6))
 def test_objects_that_pickle_themselves_are_refused(protocol, untouched):
     class Exploit:
         def __reduce__(self):
@@ -471,26 +490,26 @@ def test_a_pickle_inside_an_object_array_is_refused(tmp_path, monkeypatch):
 
 
 def laughs(times):
-    """Lists of two, each twice in the next one: 2 ** times are at the bottom."""
+    """Lists of two, each twice in the next one: 2 ** times are in the last."""
     content = op("MARK") + op("EMPTY_LIST") + op("BINPUT", b"\0")
     for level in range(1, times):
         before = op("BINGET", bytes([level - 1]))
         content += op("EMPTY_LIST") + op("BINPUT", bytes([level]))
         content += op("MARK") + before * 2 + op("APPENDS")
-    return content + op("POP_MARK") + op("BINGET", bytes([times - 1]))
+    return content + op("TUPLE")
 
 
 def test_laughs_cost_nothing():
     start = time.monotonic()
-    assert len(load(laughs(250) + op("STOP"))) == 2
+    assert len(load(laughs(250) + op("STOP"))[-1]) == 2
     # Python would hash a key as often as there are leaves.
-    key = op("EMPTY_DICT") + laughs(250) + op("TUPLE1")
+    key = op("EMPTY_DICT") + laughs(250)
     with pytest.raises(errors.InputError, match="refused a tuple as a key"):
         load(key + op("NONE") + op("SETITEM") + op("STOP"))
     # And a message would show all of them.
-    with pytest.raises(errors.InputError, match="refused a call of a list"):
+    with pytest.raises(errors.InputError, match="refused a call of a tuple"):
         load(laughs(250) + op("EMPTY_TUPLE") + op("REDUCE") + op("STOP"))
-    with pytest.raises(errors.InputError, match="found a list, expected a DataFrame"):
+    with pytest.raises(errors.InputError, match="found a tuple, expected a DataFrame"):
         pickled.frame_columns(load(laughs(250) + op("STOP")), place="some.pc")
     assert time.monotonic() - start < 5
 
@@ -533,7 +552,7 @@ def test_content_that_is_used_again_and_again_is_refused():
 def test_the_number_of_operations_is_bounded(monkeypatch):
     monkeypatch.setattr(unpickle, "_MAX_OPERATIONS", 1000)
     with pytest.raises(errors.InputError, match="more than 1000 operations"):
-        load(op("EMPTY_SET") * 1001 + op("STOP"))
+        load(op("EMPTY_LIST") * 1001 + op("STOP"))
 
 
 def test_a_memo_with_large_numbers_takes_no_room():
@@ -599,7 +618,8 @@ def test_frames_without_rows_are_read():
 
 
 @pytest.mark.parametrize(
-    "value", [None, 1, [], {}, unpickle.Stub("pandas.DataFrame", ()), python2.Index]
+    "value",
+    [None, 1, [], {}, unpickle_machine.Stub("pandas.DataFrame", ()), python2.Index],
 )
 def test_other_things_are_no_frames(value):
     with pytest.raises(
@@ -627,7 +647,7 @@ def test_a_header_of_python_2_is_no_reason_to_warn(tmp_path):
     ("content", "message"),
     [
         (None, "no such file"),
-        (b"", "the file is empty"),
+        (b"", "no whole .npy header"),
         (b"\x93NUMPY", "no whole .npy header"),
         (b"PK\3\4 something", "no whole .npy header"),
     ],
@@ -644,16 +664,14 @@ def test_an_array_that_is_cut_names_both_sizes(tmp_path):
     path = tmp_path / "names.npy"
     np.save(path, np.zeros(10))
     path.write_bytes(path.read_bytes()[:-8])
-    with pytest.raises(
-        errors.InputError, match="found 72 bytes of content, expected 80"
-    ):
+    with pytest.raises(errors.InputError, match="found 200 bytes, expected 208"):
         pickled.read_array(path)
 
 
 def test_records_with_objects_are_refused(tmp_path):
     path = tmp_path / "names.npy"
     np.save(path, np.zeros(2, [("a", object)]), allow_pickle=True)
-    with pytest.raises(errors.InputError, match="bytes of content, expected 16"):
+    with pytest.raises(errors.InputError, match="an array of Python objects"):
         pickled.read_array(path)
 
 

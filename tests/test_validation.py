@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from cleannet_jax import validation
+from cleannet_jax import streams, validation
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import manifest as manifest_lib
 from cleannet_jax.report import validation as report_lib
@@ -23,7 +23,7 @@ def make_manifest(**changes):
     """A manifest of streams 3 and 2 columns wide; a snippet is half a second."""
     content = {
         "name": "kitchen",
-        "streams": (manifest_lib.Stream("rgb", 3), manifest_lib.Stream("flow", 2)),
+        "streams": streams.Streams(("rgb", "flow"), (3, 2)),
         "stride_frames": 15,
         "window_frames": 15,
         "offset_frames": 0,
@@ -50,6 +50,21 @@ def make_folder(folder, lengths, *, durations=None, labels=None, subsets=None):
             save_stream(folder, "rgb", video_id, np.zeros((length, 3)))
             save_stream(folder, "flow", video_id, np.zeros((length, 2)))
     (folder / "annotations.json").write_text(json.dumps({"database": database}))
+
+
+def test_labels_without_segments_are_enough_to_train_on(tmp_path):
+    make_folder(tmp_path, {"a": 10, "b": 10}, subsets={"b": "validation"})
+    path = tmp_path / "annotations.json"
+    content = json.loads(path.read_text())
+    content["database"]["a"] |= {"annotations": [], "labels": ["Chop"]}
+    path.write_text(json.dumps(content))
+    report = validate(tmp_path)
+    assert report.errors == () and report.warnings == ()
+    assert [count.train_videos for count in report.categories] == [1]
+    content["database"]["b"] = content["database"]["a"] | {"subset": "validation"}
+    path.write_text(json.dumps(content))
+    kinds = [finding.kind for finding in validate(tmp_path).warnings]
+    assert kinds == ["labels without segments"]
 
 
 def save_stream(folder, stream, video_id, values):
@@ -329,7 +344,7 @@ def test_folder_without_features_is_one_error_with_paths(tmp_path):
     by_kind = {finding.kind: finding.message for finding in report.errors}
     assert set(by_kind) == {"no features at all", "nothing to train on"}
     assert f"such as {tmp_path}/rgb/a.npy and" in by_kind["no features at all"]
-    assert "two files for each of the 2 videos" in by_kind["no features at all"]
+    assert "2 files for each of the 2 videos" in by_kind["no features at all"]
 
 
 def test_wrong_subset_name_lists_those_found(tmp_path):
@@ -381,7 +396,7 @@ def test_summary_has_what_matters_for_the_numbers(tmp_path):
     durations = {"c": 40.0}
     make_folder(tmp_path, dict.fromkeys(ids) | {"c": 4, "d": 40}, durations=durations)
     report = validate(tmp_path)
-    assert report_lib.summary_lines(report) == [
+    assert validation.summary_lines(report) == [
         "warning: length against duration: 1 video, 'c': 4 snippets of 15 frames at 30"
         + " fps end at 2.00 s, the annotated duration is 40.00 s",
         "warning: no features: 2 videos, the first 'a' (training): annotated, but"
@@ -420,7 +435,7 @@ def test_progress_counts_the_videos(tmp_path):
 @pytest.mark.parametrize("name", ["annotations.json", "annotations_weak.json"])
 def test_recorded_features_are_sound(name):
     manifest = make_manifest(
-        streams=(manifest_lib.Stream("rgb", 256), manifest_lib.Stream("flow", 256)),
+        streams=streams.Streams(("rgb", "flow"), (256, 256)),
         file_pattern="features/{stream}/{id}.npy",
         stride_frames=2,
         window_frames=2,
@@ -439,7 +454,7 @@ def test_recorded_features_are_sound(name):
 @pytest.mark.skipif(not GESTURES.is_dir(), reason="the gesture features are not here")
 def test_wrong_frame_rate_is_found_in_every_recorded_video():
     manifest = make_manifest(
-        streams=(manifest_lib.Stream("rgb", 256), manifest_lib.Stream("flow", 256)),
+        streams=streams.Streams(("rgb", "flow"), (256, 256)),
         file_pattern="features/{stream}/{id}.npy",
         stride_frames=2,
         window_frames=2,

@@ -31,7 +31,7 @@ def check_labels(
       InputError: there is such a label; the message names the nearest known one.
     """
     videos = annotations.videos.values()
-    known = {label for video in videos for label in video.labels}
+    known = {label for video in videos for label in video.categories}
     unknown = [label not in known for label in predictions.labels]
     rows = np.flatnonzero(np.array(unknown, bool)[predictions.label])
     if rows.size:

@@ -2,7 +2,9 @@
 
 An annotation file is an object with the key `database`, from a video's id to
 `{"subset": ..., "duration": ..., "fps": ..., "annotations": [{"segment": [start, end],
-"label": ...}]}`, where `duration` and `fps` may be absent. A prediction file is an
+"label": ...}], "labels": [...]}`, where `duration` and `fps` may be absent. `labels`
+are of the whole video: training needs no segments, and an entry that has labels may
+lack `annotations`. A prediction file is an
 object with the key `results`, from a video's id to a list of `{"segment", "label",
 "score"}`. Other keys are not read. Ids and labels are kept as they are spelled, ids
 and segments in the order of the file; nothing is clipped, dropped or merged.
@@ -39,6 +41,7 @@ class Video:
       segments: [G, 2] float64 (start, end) in seconds; lengths may be zero.
       labels: [G] category of each segment.
       ambiguous: [A, 2] float64, segments that are `Ambiguous` and of no category.
+      tags: categories of the whole video, beside those of its segments.
     """
 
     id: str
@@ -48,11 +51,12 @@ class Video:
     segments: np.ndarray
     labels: tuple[str, ...]
     ambiguous: np.ndarray
+    tags: tuple[str, ...] = ()
 
     @property
     def categories(self) -> tuple[str, ...]:
-        """The video-level label: its categories, sorted, each once."""
-        return tuple(sorted(set(self.labels)))
+        """The video-level label: all of its categories, sorted, each once."""
+        return tuple(sorted({*self.labels, *self.tags}))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +104,7 @@ def categories(annotations: Annotations, *, subsets: Iterable[str]) -> tuple[str
       InputError: no video is of one of the subsets.
     """
     videos = [v for subset in subsets for v in subset_videos(annotations, subset)]
-    return tuple(sorted({label for video in videos for label in video.labels}))
+    return tuple(sorted({name for video in videos for name in video.categories}))
 
 
 def ground_truth(
@@ -109,10 +113,18 @@ def ground_truth(
     """Returns the annotated segments of a subset, [G], with all videos of the subset.
 
     Raises:
-      InputError: no video is of that subset.
+      InputError: no video is of that subset, or one has labels and no segment: where
+        its instances are is not known, so that no detection there could be judged.
     """
     videos = subset_videos(annotations, subset)
-    names = categories(annotations, subsets=[subset])
+    weak = [video for video in videos if video.tags and not len(video.segments)]
+    if weak:
+        raise errors.InputError(
+            f"{annotations.path}: subset {subset!r}: found {len(weak)} of {len(videos)}"
+            f" videos with labels but without segments, such as {weak[0].id!r};"
+            " expected segments to evaluate against"
+        )
+    names = tuple(sorted({label for video in videos for label in video.labels}))
     position = {name: index for index, name in enumerate(names)}
     return average_precision.Instances(
         videos=tuple(video.id for video in videos),
@@ -253,7 +265,9 @@ def _section(content: Any, key: str, path: str | os.PathLike) -> dict[str, Any]:
 def _video(name: str, entry: Any, where: str) -> Video:
     """One entry of a database."""
     subset = _text(entry, "subset", where)
-    rows = _list(_field(entry, "annotations", where), f"{where}.annotations")
+    tags = _tags(entry, where)
+    rows = entry.get("annotations", []) if tags else _field(entry, "annotations", where)
+    rows = _list(rows, f"{where}.annotations")
     labels, segments = [], []
     for row, annotation in enumerate(rows):
         place = f"{where}.annotations[{row}]"
@@ -269,7 +283,20 @@ def _video(name: str, entry: Any, where: str) -> Video:
         segments=pairs[~is_ambiguous],
         labels=tuple(label for label in labels if label != AMBIGUOUS),
         ambiguous=pairs[is_ambiguous],
+        tags=tags,
     )
+
+
+def _tags(entry: dict[str, Any], where: str) -> tuple[str, ...]:
+    """The labels of a whole video; none without the key."""
+    tags = _list(entry.get("labels", []), f"{where}.labels")
+    for row, tag in enumerate(tags):
+        if not isinstance(tag, str) or tag in ("", AMBIGUOUS):
+            raise errors.InputError(
+                f"{where}.labels[{row}]: expected the name of a category, found"
+                f" {reprlib.repr(tag)}"
+            )
+    return tuple(tags)
 
 
 def _field(entry: Any, key: str, where: str) -> Any:

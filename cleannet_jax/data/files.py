@@ -7,15 +7,10 @@ import pathlib
 import re
 import reprlib
 import tempfile
-import threading
 from collections.abc import Iterator
 from typing import IO, Any
 
 from cleannet_jax import errors
-
-# To be held while the header of a .npy file is parsed: Python parses it as source, and
-# before 3.11.9 and 3.12.2 two threads that do so at once can fail with a SystemError.
-NPY_HEADER_LOCK = threading.Lock()
 
 _CHUNK = 1 << 22  # Characters read at a time: bounds the memory, not the result.
 _SPACE = re.compile(r"[ \t\n\r]*")

@@ -15,18 +15,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 from cleannet_jax import errors
+from cleannet_jax import streams as streams_lib
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import files
 
 VERSION = 1
-
-
-@dataclasses.dataclass(frozen=True)
-class Stream:
-    """One of the two feature streams: its name in paths and its feature width D."""
-
-    name: str
-    width: int
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,7 +29,8 @@ class Manifest:
     Attributes:
       name: what reports call this set of features.
       streams: exactly two, **the RGB (appearance) stream first, then the flow (motion)
-        stream**. Their names are free; their order is the order of the columns.
+        stream**. Their names, which are free, are part of paths; their order is the
+        order of the columns. In JSON a list of {"name", "width"}.
       stride_frames: frames from one snippet to the next.
       window_frames: frames that one snippet's feature was computed from.
       offset_frames: the frame at which snippet 0 begins: 0 where snippets tile the
@@ -57,7 +51,7 @@ class Manifest:
     """
 
     name: str
-    streams: tuple[Stream, Stream]
+    streams: streams_lib.Streams
     stride_frames: float
     window_frames: float
     offset_frames: float
@@ -148,12 +142,23 @@ def write_manifest(path: str | pathlib.Path, manifest: Manifest) -> None:
     Raises:
       InputError: as `read_manifest` does; nothing is written then.
     """
-    content = dataclasses.asdict(manifest)
-    del content["path"]
-    content["streams"] = list(content["streams"])
-    content["backbone_trained_on"] = list(content["backbone_trained_on"])
+    content = manifest_content(manifest)
     _parse(content, pathlib.Path(path))
     files.write_json(path, content)
+
+
+def manifest_content(manifest: Manifest) -> dict[str, Any]:
+    """Returns a manifest as its JSON file holds it."""
+    content = dataclasses.asdict(manifest)
+    del content["path"]
+    names, widths = manifest.streams.names, manifest.streams.widths
+    return content | {
+        "streams": [
+            {"name": name, "width": width}
+            for name, width in zip(names, widths, strict=True)
+        ],
+        "backbone_trained_on": list(manifest.backbone_trained_on),
+    }
 
 
 def _parse(content: Any, path: pathlib.Path) -> Manifest:
@@ -263,7 +268,7 @@ def _file_pattern(value: Any, place: str) -> str:
     return value
 
 
-def _stream(value: Any, place: str) -> Stream:
+def _stream(value: Any, place: str) -> tuple[str, int]:
     if not isinstance(value, dict) or set(value) != {"name", "width"}:
         raise _wrong(place, value, 'an object {"name": text, "width": number}')
     name, width = _text(value["name"], f"{place}.name"), value["width"]
@@ -271,18 +276,19 @@ def _stream(value: Any, place: str) -> Stream:
         raise _wrong(f"{place}.name", name, "text that can be part of a file name")
     if type(width) is not int or not 0 < width <= 1_000_000:
         raise _wrong(f"{place}.width", width, "a whole number above 0")
-    return Stream(name=name, width=width)
+    return name, width
 
 
-def _streams(value: Any, place: str) -> tuple[Stream, Stream]:
+def _streams(value: Any, place: str) -> streams_lib.Streams:
     if not isinstance(value, list) or len(value) != 2:
         raise _wrong(place, value, "a list of two streams, RGB first, then flow")
-    first, second = (_stream(item, f"{place}[{row}]") for row, item in enumerate(value))
-    if first.name == second.name:
-        raise _wrong(place, [first.name, second.name], "two different names")
-    if first.name.casefold() == "flow" or second.name.casefold() == "rgb":
-        raise _wrong(place, [first.name, second.name], "RGB first, then flow")
-    return first, second
+    pairs = [_stream(item, f"{place}[{row}]") for row, item in enumerate(value)]
+    names, widths = zip(*pairs, strict=True)
+    if names[0] == names[1]:
+        raise _wrong(place, list(names), "two different names")
+    if names[0].casefold() == "flow" or names[1].casefold() == "rgb":
+        raise _wrong(place, list(names), "RGB first, then flow")
+    return streams_lib.Streams(names, widths)
 
 
 _READERS: Mapping[str, Callable[[Any, str], Any]] = {

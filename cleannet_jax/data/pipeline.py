@@ -11,14 +11,14 @@ import grain
 import numpy as np
 
 from cleannet_jax import errors
-from cleannet_jax.data import features
+from cleannet_jax.data import dataset as dataset_lib
 
 # Bounds the memory: 8 videos of 16,384 snippets and 2,048 columns are 1.1 GB.
 _READ_AHEAD = grain.ReadOptions(num_threads=4, prefetch_buffer_size=8)
 
 
 def training_pipeline(
-    dataset: features.Dataset,
+    dataset: dataset_lib.Dataset,
     *,
     seed: int,
     buckets: Sequence[int],
@@ -75,7 +75,7 @@ def training_pipeline(
 
 
 def paired_pipeline(
-    dataset: features.Dataset,
+    dataset: dataset_lib.Dataset,
     *,
     seed: int,
     buckets: Sequence[int],
@@ -147,7 +147,7 @@ def _part(
 
 
 def evaluation_pipeline(
-    dataset: features.Dataset, ids: Sequence[str], *, buckets: Sequence[int]
+    dataset: dataset_lib.Dataset, ids: Sequence[str], *, buckets: Sequence[int]
 ) -> grain.DatasetIterator:
     """Returns an iterator over the given videos, once, in the order given.
 
@@ -245,14 +245,14 @@ def pad(values: np.ndarray, length: int) -> np.ndarray:
 
 
 def _padded_lengths(
-    dataset: features.Dataset, ids: Sequence[str], buckets: Sequence[int]
+    dataset: dataset_lib.Dataset, ids: Sequence[str], buckets: Sequence[int]
 ) -> list[int]:
     """B_T of each video."""
     return [bucket_of(dataset.videos[video_id].length, buckets) for video_id in ids]
 
 
 def _example(
-    dataset: features.Dataset, video_id: str, padded_length: int, index: int
+    dataset: dataset_lib.Dataset, video_id: str, padded_length: int, index: int
 ) -> dict[str, np.ndarray]:
     """The part of an example that training and evaluation share."""
     values = dataset.read(video_id)
@@ -264,7 +264,7 @@ def _example(
 
 
 def _targets(
-    video: features.VideoInfo, categories: tuple[str, ...], max_labels: int
+    video: dataset_lib.VideoInfo, categories: tuple[str, ...], max_labels: int
 ) -> dict[str, np.ndarray]:
     """The labels of a training video, as a vector and as a padded list of indices."""
     unknown = sorted(set(video.labels) - set(categories))

@@ -6,7 +6,6 @@ Parameters are nested dicts of float32 arrays as `models.head.StreamHead` has th
 """
 
 import os
-import zipfile
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -14,7 +13,7 @@ import numpy as np
 
 from cleannet_jax import errors
 from cleannet_jax import streams as streams_lib
-from cleannet_jax.data import files
+from cleannet_jax.data import arrays, files
 
 Params = dict[str, dict[str, dict[str, np.ndarray]]]
 
@@ -121,14 +120,14 @@ def recover(
 
 def write(path: str | os.PathLike, heads: Heads) -> None:
     """Writes heads as an .npz file that `read` accepts, whole or not at all."""
-    arrays = {
+    values = {
         f"{stream}/{layer}/{name}": array
         for stream, layers in heads.params.items()
         for layer, parts in layers.items()
         for name, array in parts.items()
     }
     with files.open_atomic(path, "wb") as file:
-        np.savez(file, categories=np.array(heads.categories), **arrays)
+        np.savez(file, categories=np.array(heads.categories), **values)
 
 
 def read(
@@ -148,8 +147,8 @@ def read(
       InputError: it is no file of heads, or its heads are of other categories or for
         features of another width.
     """
-    arrays = _read_arrays(path)
-    names = arrays["categories"].tolist()
+    found = _read_arrays(path)
+    names = found["categories"].tolist()
     if sorted(names) != sorted(categories):
         odd = sorted(set(names) ^ set(categories))
         raise errors.InputError(
@@ -162,8 +161,8 @@ def read(
         layers = {"classification": len(names), "attention": 1}
         params[own] = {}
         for layer, columns in layers.items():
-            kernel = _array(arrays, f"{stream}/{layer}/kernel", (width, columns), path)
-            bias = _array(arrays, f"{stream}/{layer}/bias", (columns,), path)
+            kernel = _array(found, f"{stream}/{layer}/kernel", (width, columns), path)
+            bias = _array(found, f"{stream}/{layer}/bias", (columns,), path)
             if layer == "classification":
                 kernel, bias = kernel[:, order], bias[order]
             params[own][layer] = {"kernel": kernel, "bias": bias}
@@ -220,31 +219,22 @@ def _solve(sums: _Sums) -> tuple[dict[str, np.ndarray], float]:
 
 def _read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """The arrays of an .npz file of heads."""
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as content:
-            arrays = {name: content[name] for name in content.files}
-    except FileNotFoundError:
-        raise errors.InputError(f"{path}: no such file") from None
-    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile):
-        arrays = {}
-    if "categories" not in arrays or arrays["categories"].dtype.kind != "U":
+    found = arrays.read_members(path)
+    if "categories" not in found or found["categories"].dtype.kind != "U":
         raise errors.InputError(
             f"{path}: no .npz file of heads, expected one that bin/convert.py has made"
         )
-    return arrays
+    return found
 
 
 def _array(
-    arrays: dict[str, np.ndarray],
+    found: dict[str, np.ndarray],
     name: str,
     shape: tuple[int, ...],
     path: str | os.PathLike,
 ) -> np.ndarray:
     """One array of the parameters, once it is of floats and of that shape."""
-    array = arrays.get(name)
-    if array is None or array.shape != shape or array.dtype.kind != "f":
-        found = "nothing" if array is None else f"{array.dtype} of {array.shape}"
-        raise errors.InputError(
-            f"{path}: {name}: found {found}, expected floats of {shape}"
-        )
-    return array.astype(np.float32)
+    if name not in found:
+        raise errors.InputError(f"{path}: {name}: found nothing, expected floats")
+    arrays.check_floats(found[name], place=f"{path}: {name}", shape=shape)
+    return found[name].astype(np.float32)

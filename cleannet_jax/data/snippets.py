@@ -17,8 +17,8 @@ import numpy as np
 
 from cleannet_jax import config as config_lib
 from cleannet_jax import errors
-from cleannet_jax.data import features as features_lib
-from cleannet_jax.data import files, pipeline
+from cleannet_jax.data import arrays, files, pipeline
+from cleannet_jax.data import dataset as dataset_lib
 from cleannet_jax.models import predictions
 from cleannet_jax.ops import pooling
 
@@ -76,14 +76,14 @@ class SavedPredictions:
 
 
 def open_for(
-    config: config_lib.Config, dataset: features_lib.Dataset
+    config: config_lib.Config, dataset: dataset_lib.Dataset
 ) -> SavedPredictions | None:
     """The folder that a config reads its SCPs from, None if it computes them."""
     return open_folder(config.scores, dataset) if config.scores else None
 
 
 def open_folder(
-    folder: str | os.PathLike, dataset: features_lib.Dataset
+    folder: str | os.PathLike, dataset: dataset_lib.Dataset
 ) -> SavedPredictions:
     """Opens a folder of predictions for a dataset.
 
@@ -112,22 +112,11 @@ def read_scp(
       InputError: the file is absent, is not such an array, or has a value that is
         not finite.
     """
-    try:
-        with files.NPY_HEADER_LOCK:
-            scp = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise errors.InputError(f"{path}: no such file") from None
-    except (ValueError, OSError, EOFError) as error:
-        raise errors.InputError(
-            f"{path}: not a whole .npy array of numbers: {error}"
-        ) from None
-    expected = "(T, N)" if num_categories is None else f"(T, {num_categories})"
-    shaped = isinstance(scp, np.ndarray) and scp.ndim == 2 and len(scp) > 0
-    if shaped and num_categories is not None:
-        shaped = scp.shape[1] == num_categories
-    if not shaped or scp.dtype.kind != "f":
-        found = f"{getattr(scp, 'shape', 'an archive')} of {getattr(scp, 'dtype', '')}"
-        raise errors.InputError(f"{path}: found {found}, expected {expected} of floats")
+    scp = arrays.read_array(path)
+    columns = "N" if num_categories is None else num_categories
+    arrays.check_floats(scp, place=str(path), shape=("T", columns))
+    if not len(scp):
+        raise errors.InputError(f"{path}: found no snippet, expected at least 1")
     wrong = np.argwhere(~np.isfinite(scp))
     if len(wrong):
         snippet, category = wrong[0]
@@ -168,7 +157,7 @@ def write(
 
 
 def write_index(
-    folder: str | os.PathLike, dataset: features_lib.Dataset, ids: Sequence[str]
+    folder: str | os.PathLike, dataset: dataset_lib.Dataset, ids: Sequence[str]
 ) -> None:
     """Writes scp.json for some videos of a dataset: what makes a folder complete."""
     timebase = {name: dataset.videos[name].timebase._asdict() for name in ids}
@@ -178,16 +167,10 @@ def write_index(
 
 def _vector(path: pathlib.Path, size: int) -> np.ndarray:
     """Reads (size,) finite floats."""
-    try:
-        with files.NPY_HEADER_LOCK:
-            values = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+    values = arrays.read_array(path)
+    arrays.check_floats(values, place=str(path), shape=(size,))
+    if not np.isfinite(values).all():
         raise errors.InputError(
-            f"{path}: not a whole .npy array of numbers: {error}"
-        ) from None
-    shape, kind = np.shape(values), getattr(values, "dtype", np.dtype(object))
-    if shape != (size,) or kind.kind != "f" or not np.isfinite(values).all():
-        raise errors.InputError(
-            f"{path}: found {shape} of {kind}, expected ({size},) of finite floats"
+            f"{path}: found values that are not finite, expected finite ones"
         )
     return values.astype(np.float32)

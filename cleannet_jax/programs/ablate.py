@@ -72,7 +72,10 @@ def run(parsed: argparse.Namespace) -> int:
         folder=folder,
         bins=parsed.diagnose,
         dataset=dataset,
-        on_cell=functools.partial(ablation.write_tables, folder=folder),
+        on_cell=functools.partial(
+            ablation.write_tables, folder=folder, warnings=dataset.warnings
+        ),
     )
-    print(f"\n{ablation.as_text(found)}\ntables, predictions and models: {folder}")
+    text = ablation.as_text(found, warnings=dataset.warnings)
+    print(f"\n{text}\ntables, predictions and models: {folder}")
     return 0

@@ -54,7 +54,7 @@ _OPTIONS = {
 
 def parser() -> options.Parser:
     """The options."""
-    from cleannet_jax import convert
+    from cleannet_jax.data.layouts import table
 
     made = options.Parser("convert", __doc__, takes="SOURCE ")
     made.add_argument("source", metavar="SOURCE", help="folder, or file of results")
@@ -65,7 +65,7 @@ def parser() -> options.Parser:
         help="feature folder to make or go on with",
     )
     known = "; ".join(
-        f"{name}: {layout.looks_like}" for name, layout in convert.LAYOUTS.items()
+        f"{name}: {layout.looks_like}" for name, layout in table.LAYOUTS.items()
     )
     made.add_option(
         "--layout",
@@ -100,13 +100,14 @@ def run(parsed: argparse.Namespace) -> int:
 def _convert_features(parsed: argparse.Namespace, given: dict[str, Any]) -> int:
     """Converts a folder; returns the exit code."""
     from cleannet_jax import convert, logs
+    from cleannet_jax.data.layouts import table
 
     layout = parsed.layout
     if layout is None:
-        layout = convert.detect(parsed.source)
-        found = convert.LAYOUTS[layout].looks_like
+        layout = table.detect(parsed.source)
+        found = table.LAYOUTS[layout].looks_like
         print(f"{parsed.source}: layout {layout}, found {found}")
-    source = convert.open_source(layout, parsed.source, options=given)
+    source = table.open_layout(layout, parsed.source, options=given)
     with logs.progress_bar("convert", total=len(source.ids)) as bar:
         report = convert.convert(
             source,

@@ -6,13 +6,13 @@ import re
 
 from cleannet_jax import config as config_lib
 from cleannet_jax import experiment, runs
-from cleannet_jax.data import features as features_lib
+from cleannet_jax.data import dataset as dataset_lib
 
 
 def run_folder(
     parsed: argparse.Namespace,
     config: config_lib.Config,
-    dataset: features_lib.Dataset,
+    dataset: dataset_lib.Dataset,
     what: str,
 ) -> pathlib.Path:
     """--out, or a folder in ./checkpoints named for the data and for what is run.

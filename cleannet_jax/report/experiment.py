@@ -4,24 +4,20 @@ import pathlib
 from collections.abc import Sequence
 
 from cleannet_jax import experiment, results
-from cleannet_jax.data import features as features_lib
+from cleannet_jax.data import dataset as dataset_lib
 from cleannet_jax.data import files
 from cleannet_jax.report import evaluation, tables
 
 
 def as_text(
     rows: Sequence[experiment.Row],
-    dataset: features_lib.Dataset,
-    *,
-    warnings: Sequence[str] = (),
+    dataset: dataset_lib.Dataset,
 ) -> str:
     """Returns the table for a person, a row a method, and below it what to know of it.
 
     Args:
       rows: what `experiment.train_and_evaluate` returned.
-      dataset: that it evaluated on.
-      warnings: lines to repeat, such as `report.validation.summary_lines`; those of
-        the evaluations are put before them.
+      dataset: that it evaluated on, whose warnings come last.
     """
     report = rows[-1].report
     tious = report.result.tious
@@ -39,18 +35,16 @@ def as_text(
     widths = (first, *[7] * len(tious), 8)
     lines += tables.aligned(cells, widths=widths)
     cautions = {row.method: results.cautions(vars(row.report)) for row in rows}
-    return "\n".join([*lines, *evaluation.summary_lines(cautions), *warnings])
+    return "\n".join([*lines, *evaluation.summary_lines(cautions), *dataset.warnings])
 
 
 def write_table(
     rows: Sequence[experiment.Row],
-    dataset: features_lib.Dataset,
+    dataset: dataset_lib.Dataset,
     folder: pathlib.Path,
-    *,
-    warnings: Sequence[str] = (),
 ) -> str:
     """Writes the table to results/table.txt in the folder of a run; returns it."""
-    table = as_text(rows, dataset, warnings=warnings)
+    table = as_text(rows, dataset)
     with files.open_atomic(folder / "results" / "table.txt") as file:
         file.write(table + "\n")
     return table

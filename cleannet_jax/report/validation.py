@@ -8,19 +8,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from cleannet_jax import cost as cost_lib
+from cleannet_jax import findings as findings_lib
 from cleannet_jax import validation
 from cleannet_jax.data import agreement
 from cleannet_jax.report import tables
-
-# Kinds of warnings that a reader of the numbers should know of.
-_MATTERS = (
-    "another time base would fit",
-    "backbone has seen the evaluation subset",
-    "label without category",
-    "length against duration",
-    "no features",
-    "trained on what is evaluated",
-)
 
 
 def categories_text(report: validation.Report) -> str:
@@ -30,22 +21,6 @@ def categories_text(report: validation.Report) -> str:
     for name, count in zip(names, report.categories, strict=True):
         rows.append([name, *map(str, count[1:])])
     return "\n".join(tables.aligned(rows, widths=(0, 17)))
-
-
-def summary_lines(report: validation.Report) -> list[str]:
-    """Returns the warnings that matter for the numbers, one line a kind."""
-    lines = []
-    for kind, group in validation.by_kind(report.warnings):
-        if kind not in _MATTERS:
-            continue
-        first = group[0].message.removeprefix("video ")
-        if not group[0].video:
-            lines.append(f"warning: {kind}: {first}")
-        elif len(group) == 1:
-            lines.append(f"warning: {kind}: 1 video, {first}")
-        else:
-            lines.append(f"warning: {kind}: {len(group)} videos, the first {first}")
-    return lines
 
 
 def report_dict(report: validation.Report) -> dict[str, Any]:
@@ -62,7 +37,7 @@ def report_dict(report: validation.Report) -> dict[str, Any]:
 
 
 def _kinds_dict(
-    findings: Iterable[validation.Finding],
+    findings: Iterable[findings_lib.Finding],
 ) -> dict[str, list[dict[str, str]]]:
     return {
         kind: [{"video": item.video, "message": item.message} for item in group]

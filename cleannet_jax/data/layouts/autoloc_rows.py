@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cleannet_jax import errors
-from cleannet_jax.data import recovered_heads, text
+from cleannet_jax.data import arrays, recovered_heads, text
 
 # Width of UntrimmedNet's features, once a stream.
 WIDTH = 1024
@@ -93,7 +93,7 @@ def find_rows(path: pathlib.Path) -> Iterator[Place]:
       InputError: the first columns of a row are no number and labels, or an offset in
         the `.lineidx` is not the start of a row.
     """
-    content = _mapped(path)
+    content = arrays.map_file(path)
     index = path.with_suffix(".lineidx")
     if index.exists():
         starts = _read_index(index, path, content)
@@ -103,6 +103,17 @@ def find_rows(path: pathlib.Path) -> Iterator[Place]:
     for number, (start, stop) in enumerate(zip(starts, stops, strict=True), start=1):
         head = content[start : min(stop, start + _HEAD_BYTES)]
         yield Place(path, number, start, stop, *_first_columns(head, path, number))
+
+
+def count_snippets(place: Place) -> int:
+    """Returns T as the last column of a row tells it, the only one that is short.
+
+    A row that was cut has any T; `read_row` refuses it.
+    """
+    content = arrays.map_file(place.path)
+    start = content.rfind(b"\t", place.start, place.stop) + 1
+    numbers = content[start : place.stop].rstrip(b";\r\n").count(b";") + 1
+    return max(1, numbers // 2)
 
 
 def read_row(place: Place, *, num_categories: int) -> recovered_heads.Outputs:
@@ -116,10 +127,10 @@ def read_row(place: Place, *, num_categories: int) -> recovered_heads.Outputs:
       InputError: a column is missing, is not of numbers, or has more or fewer of them
         than T snippets have; a row that was cut anywhere is one of these.
     """
-    content = _mapped(place.path)
+    content = arrays.map_file(place.path)
     ends = _column_ends(content, place)
     sizes = {"features": WIDTH, "activations": num_categories, "attention": 1}
-    arrays, length = [], None
+    both, length = [], None
     for column, size in sizes.items():
         values = _numbers(content, place, ends, column)
         if length is None:
@@ -129,21 +140,10 @@ def read_row(place: Place, *, num_categories: int) -> recovered_heads.Outputs:
                 f"{place}: {column}: found {values.size} numbers, expected"
                 f" {2 * size * length}: {length} snippets of 2 x {size}"
             )
-        both = values.reshape(length, 2, size).swapaxes(0, 1)
-        arrays.append(np.ascontiguousarray(both[::-1]))  # Flow was first.
-    features, probabilities, attention = arrays
+        streams = values.reshape(length, 2, size).swapaxes(0, 1)
+        both.append(np.ascontiguousarray(streams[::-1]))  # Flow was first.
+    features, probabilities, attention = both
     return recovered_heads.Outputs(features, probabilities, attention[:, :, 0])
-
-
-def _mapped(path: pathlib.Path) -> mmap.mmap:
-    """The bytes of a file, mapped."""
-    try:
-        with open(path, "rb") as file:
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except OSError as error:
-        raise errors.InputError(f"{path}: {error.strerror}") from None
-    except ValueError:
-        raise errors.InputError(f"{path}: the file is empty") from None
 
 
 def _row_starts(content: mmap.mmap) -> list[int]:

@@ -9,24 +9,18 @@ import functools
 import os
 import pathlib
 import re
-import tokenize
-import zipfile
-import zlib
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from cleannet_jax import errors
+from cleannet_jax.data import annotation_files, arrays
+from cleannet_jax.data import dataset as dataset_lib
 from cleannet_jax.data import manifest as manifest_lib
-from cleannet_jax.data import sources
-from cleannet_jax.data.layouts import layout
+from cleannet_jax.data.layouts import layout, stored
 
-_MEMBER = "feature.npy"
-_HEADER_READERS = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-}
+_MEMBER = "feature"
 
 
 class _Rate(NamedTuple):
@@ -51,15 +45,6 @@ _SUBSETS = {
 _SEEN = {"unt": ("ImageNet",), "i3d": ("Kinetics",)}
 
 
-class _Stored(NamedTuple):
-    """The features of one stream of one video: where, and the sizes of their axes."""
-
-    path: pathlib.Path
-    crops: int
-    snippets: int
-    width: int
-
-
 def open_cmcs(
     folder: str | os.PathLike,
     *,
@@ -70,7 +55,7 @@ def open_cmcs(
     fps: float | None = None,
     train_subset: str | None = None,
     evaluation_subset: str | None = None,
-) -> sources.Source:
+) -> dataset_lib.Dataset:
     """Opens a folder of .npz files.
 
     Windows of I3D on THUMOS14 overlap: snippet t is the 4 frames around the middle of
@@ -97,25 +82,26 @@ def open_cmcs(
             f" {', '.join(map(repr, _SUBSETS))} and one of {', '.join(map(repr, _SEEN))}"
         )
     folder = pathlib.Path(folder)
-    truth = layout.read_annotations(annotations)
+    truth = annotation_files.read_annotations(annotations)
     prefix = "v_" if dataset == "activitynet" else ""
     found = _pairs(folder, prefix)
     usual = _SUBSETS[dataset]
     subsets = (train_subset or usual[0], evaluation_subset or usual[1])
     ids, notes = layout.matched_ids(truth, found, subsets=subsets, place=folder)
-    stored = {
-        video_id: tuple(_stored(path, backbone, crops) for path in found[video_id])
-        for video_id in ids
-    }
-    widths = {
-        str(entry.path): entry.width for pair in stored.values() for entry in pair
-    }
+    features = stored.separate(
+        {
+            video_id: {
+                name: _stored(path, backbone, crops)
+                for name, path in found[video_id].items()
+            }
+            for video_id in ids
+        }
+    )
     rate = _RATES[dataset, backbone]
-    uneven = [name for name, (a, b) in stored.items() if a.snippets != b.snippets]
-    return sources.Source(
-        manifest=manifest_lib.Manifest(
+    return dataset_lib.create_dataset(
+        manifest_lib.Manifest(
             name=f"CMCS {dataset} {backbone}",
-            streams=layout.streams(layout.common_width(widths, joint=False)),
+            streams=features.streams,
             stride_frames=rate.stride,
             window_frames=rate.window,
             offset_frames=(rate.window - rate.stride) / 2,
@@ -126,19 +112,14 @@ def open_cmcs(
             backbone_trained_on=_SEEN[backbone],
         ),
         annotations=truth,
-        ids=ids,
-        read=functools.partial(_read_streams, stored, backbone, crops),
-        notes=(
-            *notes,
-            *layout.note(uneven, "streams of different lengths, cut to the shorter"),
-        ),
+        lengths=features.lengths,
+        read_streams=features.read,
+        notes=(*notes, *features.notes),
     )
 
 
-def _pairs(
-    folder: pathlib.Path, prefix: str
-) -> dict[str, tuple[pathlib.Path, pathlib.Path]]:
-    """The RGB and the flow file of each video by id."""
+def _pairs(folder: pathlib.Path, prefix: str) -> dict[str, dict[str, pathlib.Path]]:
+    """The file of each stream of each video, by id, then by stream."""
     found: dict[str, dict[str, pathlib.Path]] = {"rgb": {}, "flow": {}}
     for path in sorted(folder.glob("*.npz")):
         match = re.fullmatch(r"(.+)-(rgb|flow)", path.stem)
@@ -148,23 +129,14 @@ def _pairs(
         raise errors.InputError(
             f"{folder}: found no file such as NAME-rgb.npz or NAME-flow.npz"
         )
-    for name in sorted(found["rgb"].keys() ^ found["flow"].keys()):
-        absent = "flow" if name in found["rgb"] else "rgb"
-        raise errors.InputError(
-            f"{folder}: found no {prefix}{name}-{absent}.npz, expected one as for the"
-            " other stream"
-        )
-    return {name: (path, found["flow"][name]) for name, path in found["rgb"].items()}
+    places = {name: folder / f"{prefix}*-{name}.npz" for name in found}
+    return stored.paired(found, places=places)
 
 
-def _stored(path: pathlib.Path, backbone: str, crops: str) -> _Stored:
-    """What the header of a file says, once it is of features."""
-    try:
-        with zipfile.ZipFile(path) as archive, archive.open(_MEMBER) as member:
-            version = np.lib.format.read_magic(member)
-            shape, _, dtype = _HEADER_READERS[version](member)
-    except (OSError, KeyError, *_DAMAGES) as error:
-        raise _damaged(path, error) from None
+def _stored(path: pathlib.Path, backbone: str, crops: str) -> stored.Stored:
+    """The features of one stream of one video, once the header says that they are."""
+    header = arrays.read_member_header(path, _MEMBER)
+    shape = header.shape
     is_unt = backbone == "unt"
     if len(shape) != (5 if is_unt else 3) or (is_unt and shape[3:] != (1, 1)):
         expected = "(T, B, D, 1, 1)" if is_unt else "(B, T, D)"
@@ -174,28 +146,9 @@ def _stored(path: pathlib.Path, backbone: str, crops: str) -> _Stored:
         )
     snippets, count = shape[:2] if is_unt else shape[1::-1]
     _check_crops(path, crops, count)
-    layout.check_shape((snippets, shape[2]), dtype, str(path))
-    return _Stored(path, count, snippets, shape[2])
-
-
-# What reading a damaged archive raises besides.
-_DAMAGES = (
-    ValueError,
-    EOFError,
-    SyntaxError,
-    NotImplementedError,
-    RuntimeError,
-    tokenize.TokenError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-
-
-def _damaged(path: pathlib.Path, error: Exception) -> errors.InputError:
-    """The error of a file that cannot be read."""
-    reason = str(error).partition("\n")[0] or type(error).__name__
-    return errors.InputError(
-        f"{path}: not a whole .npz file with an array 'feature': {reason}"
+    size = layout.check_shape(header._replace(shape=(snippets, shape[2])), path)
+    return stored.Stored(
+        str(path), size, functools.partial(_read, path, backbone, crops)
     )
 
 
@@ -208,25 +161,9 @@ def _check_crops(path: pathlib.Path, crops: str, count: int) -> None:
         )
 
 
-def _read_streams(
-    stored: Mapping[str, tuple[_Stored, _Stored]],
-    backbone: str,
-    crops: str,
-    video_id: str,
-) -> tuple[np.ndarray, np.ndarray]:
-    """RGB and flow features of one video, cut to the shorter."""
-    length = min(entry.snippets for entry in stored[video_id])
-    rgb, flow = (_read(entry, backbone, crops)[:length] for entry in stored[video_id])
-    return rgb, flow
-
-
-def _read(entry: _Stored, backbone: str, crops: str) -> np.ndarray:
+def _read(path: pathlib.Path, backbone: str, crops: str) -> np.ndarray:
     """The features of one stream, [T, D], of the dtype they are stored in."""
-    try:
-        with zipfile.ZipFile(entry.path) as archive, archive.open(_MEMBER) as member:
-            values = np.lib.format.read_array(member, allow_pickle=False)
-    except (OSError, KeyError, *_DAMAGES) as error:
-        raise _damaged(entry.path, error) from None
+    values = arrays.read_members(path, _MEMBER)[_MEMBER]
     if backbone == "unt":
         values = values[:, :, :, 0, 0].swapaxes(0, 1)
     if crops != "mean":

@@ -1,7 +1,7 @@
 """HDF5 files with one two-dimensional dataset a video at the root.
 
 Needs h5py, an optional dependency. Every `open_*` looks at the shapes of all datasets;
-values are read only through the `read` of the `Source` it returns, which opens the
+values are read only through the `read` of the `Dataset` it returns, which opens the
 file anew. Links out of a file are refused, since they could lead to any other file.
 """
 
@@ -18,10 +18,11 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from cleannet_jax import errors
+from cleannet_jax.data import annotation_files, text
 from cleannet_jax.data import annotations as annotations_lib
+from cleannet_jax.data import dataset as dataset_lib
 from cleannet_jax.data import manifest as manifest_lib
-from cleannet_jax.data import sources, text
-from cleannet_jax.data.layouts import layout
+from cleannet_jax.data.layouts import layout, stored
 
 _CSV_COLUMNS = (
     "video-name",
@@ -57,7 +58,7 @@ def open_refineloc(
     evaluation_csv: str | os.PathLike,
     repack_of: str,
     categories: Sequence[str] | None = None,
-) -> sources.Source:
+) -> dataset_lib.Dataset:
     """Opens the layout of RefineLoc: joint (T, 2D) datasets and ground truth in CSV.
 
     Its files hold the features of other code bases again, in their stream order and
@@ -88,13 +89,13 @@ def open_refineloc(
     ids, notes = layout.matched_ids(
         annotations, datasets, subsets=("training", "evaluation"), place=folder
     )
-    shapes = {f"{datasets[name].path}: {name!r}": datasets[name].shape for name in ids}
-    widths = {place: width for place, (_, width) in shapes.items()}
-    paths = {video_id: datasets[video_id].path for video_id in ids}
-    return sources.Source(
-        manifest=manifest_lib.Manifest(
+    found = stored.joint(
+        {video_id: datasets[video_id] for video_id in ids}, order=repack.stream_order
+    )
+    return dataset_lib.create_dataset(
+        manifest_lib.Manifest(
             name="RefineLoc",
-            streams=layout.streams(layout.common_width(widths, joint=True)),
+            streams=found.streams,
             stride_frames=repack.frames,
             window_frames=repack.frames,
             offset_frames=0,
@@ -105,8 +106,8 @@ def open_refineloc(
             backbone_trained_on=(),
         ),
         annotations=annotations,
-        ids=ids,
-        read=functools.partial(_read_joint, paths, stream_order=repack.stream_order),
+        lengths=found.lengths,
+        read_streams=found.read,
         notes=notes,
     )
 
@@ -118,7 +119,7 @@ def open_gtad(
     train_subset: str = "validation",
     evaluation_subset: str = "test",
     fps: float | None = None,
-) -> sources.Source:
+) -> dataset_lib.Dataset:
     """Opens G-TAD's layout of THUMOS14: `{rgb|flow}_{val|test}.h5`, a row a frame.
 
     Streams of different lengths are cut to the shorter one, as its code does, and a
@@ -136,22 +137,17 @@ def open_gtad(
         names the file and the dataset or video.
     """
     folder = pathlib.Path(folder)
-    annotated = layout.read_annotations(annotations)
+    annotated = annotation_files.read_annotations(annotations)
     parts = [
-        (train_subset, _pairs(folder / "rgb_val.h5", folder / "flow_val.h5")),
-        (evaluation_subset, _pairs(folder / "rgb_test.h5", folder / "flow_test.h5")),
+        (train_subset, _pairs(folder, "val")),
+        (evaluation_subset, _pairs(folder, "test")),
     ]
     pairs, notes = layout.matched_files(annotated, parts, place=folder)
-    widths = {
-        f"{found.path}: {video_id!r}": found.shape[1]
-        for video_id, pair in pairs.items()
-        for found in pair
-    }
-    unequal = [v for v, (rgb, flow) in pairs.items() if rgb.shape[0] != flow.shape[0]]
-    return sources.Source(
-        manifest=manifest_lib.Manifest(
+    found = stored.separate(pairs)
+    return dataset_lib.create_dataset(
+        manifest_lib.Manifest(
             name="G-TAD",
-            streams=layout.streams(layout.common_width(widths, joint=False)),
+            streams=found.streams,
             stride_frames=1,
             window_frames=1,
             offset_frames=0,
@@ -162,20 +158,10 @@ def open_gtad(
             backbone_trained_on=(),
         ),
         annotations=annotated,
-        ids=tuple(pairs),
-        read=functools.partial(_read_pair, pairs),
-        notes=(
-            *notes,
-            *layout.note(unequal, "streams of different lengths, cut to the shorter"),
-        ),
+        lengths=found.lengths,
+        read_streams=found.read,
+        notes=(*notes, *found.notes),
     )
-
-
-class _Dataset(NamedTuple):
-    """Where a dataset is, and its shape."""
-
-    path: pathlib.Path
-    shape: tuple[int, int]
 
 
 @contextlib.contextmanager
@@ -200,10 +186,17 @@ def _opened(path: pathlib.Path) -> Iterator[Any]:
         ) from None
 
 
-def _datasets(path: pathlib.Path) -> dict[str, _Dataset]:
+def _datasets(path: pathlib.Path) -> dict[str, stored.Stored]:
     """The datasets at the root of a file by name."""
     with _opened(path) as file:
-        return {name: _Dataset(path, _shape(file, name, path)) for name in file}
+        return {
+            name: stored.Stored(
+                place=f"{path}: {name!r}",
+                shape=_shape(file, name, path),
+                read=functools.partial(_values, path, name),
+            )
+            for name in file
+        }
 
 
 def _shape(file: Any, name: str, path: pathlib.Path) -> tuple[int, int]:
@@ -220,57 +213,36 @@ def _shape(file: Any, name: str, path: pathlib.Path) -> tuple[int, int]:
             f"{place}: found a dataset whose values lie in other files, expected them"
             " in this one"
         )
-    return layout.check_shape(item.shape, item.dtype, place)
+    return layout.check_shape(item, place)
 
 
-def _joint_datasets(folder: pathlib.Path) -> dict[str, _Dataset]:
+def _joint_datasets(folder: pathlib.Path) -> dict[str, stored.Stored]:
     """The datasets in all HDF5 files of a folder by name."""
     paths = sorted([*folder.glob("*.h5"), *folder.glob("*.hdf5")])
     if not paths:
         raise errors.InputError(f"{folder}: found no .h5 or .hdf5 file")
-    datasets: dict[str, _Dataset] = {}
+    datasets: dict[str, stored.Stored] = {}
     for path in paths:
         for name, dataset in _datasets(path).items():
             if name in datasets:
                 raise errors.InputError(
-                    f"{path}: {name!r} is in {datasets[name].path} too"
+                    f"{dataset.place}: is there again as {datasets[name].place}"
                 )
             datasets[name] = dataset
     return datasets
 
 
-def _pairs(
-    rgb: pathlib.Path, flow: pathlib.Path
-) -> dict[str, tuple[_Dataset, _Dataset]]:
-    """The datasets of both streams by name, none of which may lack a stream."""
-    first, second = _datasets(rgb), _datasets(flow)
-    for name in sorted(first.keys() ^ second.keys()):
-        absent, there = (flow, rgb) if name in first else (rgb, flow)
-        raise errors.InputError(f"{absent}: no dataset {name!r}, but {there} has one")
-    return {name: (first[name], second[name]) for name in first}
+def _pairs(folder: pathlib.Path, part: str) -> dict[str, dict[str, stored.Stored]]:
+    """The datasets of each stream by name, none of which may lack a stream."""
+    places = {name: folder / f"{name}_{part}.h5" for name in ("rgb", "flow")}
+    found = {name: _datasets(path) for name, path in places.items()}
+    return stored.paired(found, places=places)
 
 
 def _values(path: pathlib.Path, name: str) -> np.ndarray:
     """The values of a dataset."""
     with _opened(path) as file:
         return file[name][()]
-
-
-def _read_joint(
-    paths: Mapping[str, pathlib.Path], video_id: str, *, stream_order: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """RGB and flow of one video from its joint dataset."""
-    joint = _values(paths[video_id], video_id)
-    return layout.split_streams(joint, order=stream_order)
-
-
-def _read_pair(
-    pairs: Mapping[str, tuple[_Dataset, _Dataset]], video_id: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """RGB and flow of one video, both cut to the shorter."""
-    rgb, flow = (_values(dataset.path, video_id) for dataset in pairs[video_id])
-    length = min(len(rgb), len(flow))
-    return rgb[:length], flow[:length]
 
 
 def _read_ground_truth(

@@ -1,94 +1,42 @@
-"""What readers of foreign layouts share: stream order, ids of both sides, frame rates.
-
-A joint array is (T, 2D), one row a snippet, with both streams in its columns. Which
-half is RGB is declared, as "rgb,flow" or "flow,rgb", and never looked for in the data.
-"""
+"""What readers of foreign layouts share: ids of both sides, frame rates, notes."""
 
 import os
+import pathlib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
 from cleannet_jax import errors
+from cleannet_jax import streams as streams_lib
+from cleannet_jax.data import agreement, arrays, text
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import manifest as manifest_lib
-from cleannet_jax.data.detections import thumos
-
-ORDERS = ("rgb,flow", "flow,rgb")
 
 
-def check_order(order: str) -> None:
-    """Raises an InputError unless `order` is one of `ORDERS`."""
-    if order not in ORDERS:
-        raise errors.InputError(
-            f"stream order: found {order!r}, expected {' or '.join(map(repr, ORDERS))}"
-        )
-
-
-def split_streams(joint: np.ndarray, *, order: str) -> tuple[np.ndarray, np.ndarray]:
-    """Returns copies of the RGB and the flow half of a joint array, each (T, D)."""
-    check_order(order)
-    first, second = (np.array(half) for half in np.split(joint, 2, axis=1))
-    return (first, second) if order == "rgb,flow" else (second, first)
-
-
-def streams(width: int) -> tuple[manifest_lib.Stream, manifest_lib.Stream]:
+def streams(width: int) -> streams_lib.Streams:
     """Returns the manifest's RGB and flow stream, both D wide."""
-    return manifest_lib.Stream("rgb", width), manifest_lib.Stream("flow", width)
+    return streams_lib.Streams(("rgb", "flow"), (width, width))
 
 
-def check_shape(shape: tuple[int, ...], dtype: np.dtype, place: str) -> tuple[int, int]:
+def check_shape(
+    array: np.ndarray | arrays.Header, place: str | os.PathLike
+) -> tuple[int, int]:
     """Returns (T, D), the shape of an array of features, once it is one.
+
+    Args:
+      array: or anything else with its shape and dtype.
+      place: what messages call it, usually its path.
 
     Raises:
       InputError: the array is not two-dimensional, not of floats, or has no snippet.
     """
-    if dtype.kind != "f" or dtype.itemsize > 8:
-        raise errors.InputError(
-            f"{place}: found values of type {dtype}, expected float16, float32 or"
-            " float64"
-        )
-    if len(shape) != 2 or 0 in shape:
+    shape = arrays.check_floats(array, place=str(place), shape=("snippets", "width"))
+    if 0 in shape:
         raise errors.InputError(
             f"{place}: found shape {shape}, expected (snippets, width) and no 0 in it"
         )
     return shape
-
-
-def common_width(widths: Mapping[str, int], *, joint: bool) -> int:
-    """Returns D, the width of one stream, which all arrays must agree on.
-
-    Args:
-      widths: place -> columns of the array there; at least one.
-      joint: whether an array holds both streams.
-
-    Raises:
-      InputError: two arrays differ, or a joint one cannot be halved.
-    """
-    first, width = next(iter(widths.items()))
-    for place, other in widths.items():
-        if other != width:
-            raise errors.InputError(
-                f"{place}: found {other} columns, expected {width} as in {first}"
-            )
-    if joint and width % 2:
-        raise errors.InputError(
-            f"{first}: found {width} columns, expected an even number: two streams of"
-            " the same width"
-        )
-    return width // 2 if joint else width
-
-
-def read_annotations(path: str | os.PathLike) -> annotations_lib.Annotations:
-    """Returns annotations from a JSON file, or from a folder of THUMOS14's text files.
-
-    Raises:
-      InputError: they cannot be read.
-    """
-    if os.path.isdir(path):
-        return thumos.read_annotations(path)
-    return annotations_lib.read_annotations(path)
 
 
 def matched_files(
@@ -151,7 +99,7 @@ def matched_ids(
     if not ids:
         raise errors.InputError(
             f"{place}: none of the {len(found)} videos with features"
-            f" ({listed(found)}) is annotated in {annotations.path} ({listed(wanted)})"
+            f" ({agreement.listed(found)}) is annotated in {annotations.path} ({agreement.listed(wanted)})"
         )
     for video_id in ids:
         if not manifest_lib.is_path_part(video_id):
@@ -167,13 +115,12 @@ def matched_ids(
 
 def note(ids: Collection[str], what: str) -> tuple[str, ...]:
     """Returns a note on some videos, none if there is no such video."""
-    return (f"{what}: {len(ids)} videos, {listed(ids)}",) if ids else ()
+    return (f"{what}: {len(ids)} videos, {agreement.listed(ids)}",) if ids else ()
 
 
-def listed(names: Collection[str]) -> str:
-    """Returns the first three names in sorted order, and how many more there are."""
-    shown = ", ".join(map(repr, sorted(names)[:3])) or "none"
-    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
+def ids_in(path: pathlib.Path) -> set[str]:
+    """Returns the ids that a file lists, one a line; none if there is no such file."""
+    return {line.text for line in text.read_lines(path)} if path.exists() else set()
 
 
 def frame_rate(

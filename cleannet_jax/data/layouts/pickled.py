@@ -4,31 +4,14 @@ Arrays of Python objects are .npy files that are one pickle after their header. 
 are mapped: an array among the objects takes memory where it is touched.
 """
 
-import math
-import mmap
 import os
-import tokenize
-import warnings
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from cleannet_jax import errors
-from cleannet_jax.data.layouts import unpickle
-
-_HEADER_READERS = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-}
-
-
-class _Header(NamedTuple):
-    """What a .npy file says of its content, and where that begins, in bytes."""
-
-    shape: tuple[int, ...]
-    is_fortran: bool
-    dtype: np.dtype
-    start: int
+from cleannet_jax.data import arrays
+from cleannet_jax.data.layouts import unpickle, unpickle_machine
 
 
 def read_pickle(path: str | os.PathLike) -> Any:
@@ -37,7 +20,7 @@ def read_pickle(path: str | os.PathLike) -> Any:
     Raises:
       InputError: the file is absent or empty, or as `unpickle.load` does.
     """
-    return unpickle.load(_mapped(path), place=str(path))
+    return unpickle.load(arrays.map_file(path), place=str(path))
 
 
 def read_array(path: str | os.PathLike) -> np.ndarray:
@@ -47,14 +30,14 @@ def read_array(path: str | os.PathLike) -> np.ndarray:
       InputError: the file is absent or is no whole .npy file, or as `unpickle.load`
         does.
     """
-    buffer = _mapped(path)
-    header = _header(path)
+    header = arrays.read_header(path)
     if header.dtype != object:
-        return _numbers(path, buffer, header)
+        return arrays.map_array(path)
+    buffer = arrays.map_file(path)
     array = unpickle.load(buffer, place=str(path), start=header.start)
     if not isinstance(array, np.ndarray) or array.shape != header.shape:
         raise errors.InputError(
-            f"{path}: found {unpickle.kind_of(array)}, expected an array of shape"
+            f"{path}: found {unpickle_machine.kind_of(array)}, expected an array of shape"
             f" {header.shape} as the header declares"
         )
     return array
@@ -66,7 +49,7 @@ def frame_columns(frame: Any, *, place: str) -> dict[str, np.ndarray]:
     Frames of pandas 0.15 to 1.2 hold their columns in blocks of one dtype.
 
     Args:
-      frame: the `unpickle.Stub` of a DataFrame.
+      frame: the `unpickle_machine.Stub` of a DataFrame.
       place: what messages call it.
 
     Raises:
@@ -84,7 +67,7 @@ def frame_columns(frame: Any, *, place: str) -> dict[str, np.ndarray]:
                 columns[_column_name(name)] = _column(column)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError):
         raise errors.InputError(
-            f"{place}: found {unpickle.kind_of(frame)}, expected a DataFrame of pandas"
+            f"{place}: found {unpickle_machine.kind_of(frame)}, expected a DataFrame of pandas"
             " 0.15 to 1.2"
         ) from None
     if len(columns) != len(names) or len(set(map(len, columns.values()))) > 1:
@@ -94,48 +77,12 @@ def frame_columns(frame: Any, *, place: str) -> dict[str, np.ndarray]:
     return columns
 
 
-def _mapped(path: str | os.PathLike) -> mmap.mmap:
-    """The bytes of a file, mapped."""
-    try:
-        with open(path, "rb") as file:
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except FileNotFoundError:
-        raise errors.InputError(f"{path}: no such file") from None
-    except OSError as error:
-        raise errors.InputError(f"{path}: {error.strerror}") from None
-    except ValueError:
-        raise errors.InputError(f"{path}: the file is empty") from None
-
-
-def _header(path: str | os.PathLike) -> _Header:
-    """The header of a .npy file."""
-    try:
-        # NumPy asks to save files of Python 2 again, which is what reads them here.
-        with open(path, "rb") as file, warnings.catch_warnings(action="ignore"):
-            version = np.lib.format.read_magic(file)
-            return _Header(*_HEADER_READERS[version](file), file.tell())
-    except (ValueError, KeyError, SyntaxError, tokenize.TokenError, RecursionError):
-        raise errors.InputError(
-            f"{path}: no whole .npy header of version 1 or 2 at the start"
-        ) from None
-
-
-def _numbers(path: str | os.PathLike, buffer: mmap.mmap, header: _Header) -> np.ndarray:
-    """The array of a .npy file without Python objects."""
-    shape, is_fortran, dtype, start = header
-    found, expected = len(buffer) - start, math.prod(shape) * dtype.itemsize
-    if dtype.hasobject or found != expected:
-        raise errors.InputError(
-            f"{path}: found {found} bytes of content, expected {expected} for shape"
-            f" {shape} of {dtype}"
-        )
-    order = "F" if is_fortran else "C"
-    return np.ndarray(shape, dtype, buffer=buffer, offset=start, order=order)
-
-
-def _stub(value: Any, name: str) -> unpickle.Stub:
+def _stub(value: Any, name: str) -> unpickle_machine.Stub:
     """The value, which must stand for an object of that class."""
-    if not isinstance(value, unpickle.Stub) or value.name.rpartition(".")[2] != name:
+    if (
+        not isinstance(value, unpickle_machine.Stub)
+        or value.name.rpartition(".")[2] != name
+    ):
         raise TypeError
     return value
 

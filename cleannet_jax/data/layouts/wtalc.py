@@ -20,10 +20,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cleannet_jax import errors
+from cleannet_jax.data import agreement, text
 from cleannet_jax.data import annotations as annotations_lib
+from cleannet_jax.data import dataset as dataset_lib
 from cleannet_jax.data import manifest as manifest_lib
-from cleannet_jax.data import sources, text
-from cleannet_jax.data.layouts import layout, pickled
+from cleannet_jax.data.layouts import layout, pickled, stored
 
 LABELS = ("segments", "labels_all")
 IDS = ("videoname", "url")
@@ -67,7 +68,7 @@ def open_wtalc(
     features: str | None = None,
     labels: str = "segments",
     ids: str = "videoname",
-) -> sources.Source:
+) -> dataset_lib.Dataset:
     """Opens a folder of the release.
 
     The features are mapped and read a video at a time, as long as they are stored as
@@ -77,8 +78,8 @@ def open_wtalc(
       folder: holds the features and the folder of annotations.
       features: name of the file of features; None where there is only one.
       labels: where training videos have their labels from: "segments", or
-        "labels_all" to do as that code base does, which then stands for the whole
-        video in place of its segments. They differ in 28 videos of THUMOS14.
+        "labels_all" to do as that code base does, whose videos then have no
+        segments. They differ in 28 videos of THUMOS14.
       ids: "videoname", or "url" for the YouTube ids in `url.npy` where names are
         running numbers, as in 3C-Net's ActivityNet.
 
@@ -103,15 +104,13 @@ def open_wtalc(
         )
     entries = _entries(annotated, names)
     train, evaluation = _subsets(annotated, entries)
-    if labels == "labels_all":
-        entries = [_relabelled(e) if e.subset == train else e for e in entries]
     by_id = dict(zip(names, arrays, strict=True))
-    width = _width(path, by_id)
+    found = stored.joint(_stored(path, by_id), order="rgb,flow")
     frames, fps, source, trained_on = _BACKBONES[backbone]
-    return sources.Source(
-        manifest=manifest_lib.Manifest(
+    return dataset_lib.create_dataset(
+        manifest_lib.Manifest(
             name=f"W-TALC {name} {backbone}",
-            streams=layout.streams(width),
+            streams=found.streams,
             stride_frames=frames,
             window_frames=frames,
             offset_frames=0,
@@ -121,9 +120,11 @@ def open_wtalc(
             source=source,
             backbone_trained_on=trained_on,
         ),
-        annotations=_annotations(annotated, entries),
-        ids=tuple(sorted(names)),
-        read=functools.partial(_read_streams, by_id),
+        annotations=_annotations(
+            annotated, entries, weak=train if labels == "labels_all" else None
+        ),
+        lengths=found.lengths,
+        read_streams=found.read,
         notes=(*_label_notes(entries), *_memory_notes(path, by_id)),
     )
 
@@ -213,25 +214,14 @@ def _subsets(folder: pathlib.Path, entries: Sequence[_Entry]) -> tuple[str, str]
             return pair
     expected = " or ".join(" and ".join(map(repr, pair)) for pair in _SUBSETS)
     raise errors.InputError(
-        f"{folder / 'subset.npy'}: found {layout.listed(found)}, expected {expected}"
+        f"{folder / 'subset.npy'}: found {agreement.listed(found)}, expected {expected}"
     )
 
 
-def _relabelled(entry: _Entry) -> _Entry:
-    """A video with its labels of `labels_all`, each for the whole of it."""
-    if entry.duration is None:
-        raise errors.InputError(
-            f"{entry.place}: no duration.npy, expected one: labels_all are labels of"
-            " whole videos"
-        )
-    whole = np.tile([0.0, entry.duration], (len(entry.labels_all), 1))
-    return entry._replace(labels=entry.labels_all, segments=whole)
-
-
 def _annotations(
-    folder: pathlib.Path, entries: Sequence[_Entry]
+    folder: pathlib.Path, entries: Sequence[_Entry], *, weak: str | None
 ) -> annotations_lib.Annotations:
-    """The annotations of all videos."""
+    """The annotations of all videos; those of a weak subset have labels alone."""
     ambiguous = _ambiguous(folder / "Ambiguous_test.txt")
     videos = {
         entry.name: annotations_lib.Video(
@@ -239,8 +229,9 @@ def _annotations(
             subset=entry.subset,
             duration=entry.duration,
             fps=None,
-            segments=entry.segments,
-            labels=tuple(entry.labels),
+            segments=np.zeros((0, 2)) if entry.subset == weak else entry.segments,
+            labels=() if entry.subset == weak else tuple(entry.labels),
+            tags=tuple(entry.labels_all) if entry.subset == weak else (),
             ambiguous=np.array(ambiguous.get(entry.name, []), float).reshape(-1, 2),
         )
         for entry in entries
@@ -280,24 +271,18 @@ def _is_mapped(array: Any) -> bool:
     return isinstance(array, memoryview | mmap.mmap)
 
 
-def _width(path: pathlib.Path, arrays: Mapping[str, Any]) -> int:
-    """D, which all arrays must agree on."""
-    widths = {}
+def _stored(path: pathlib.Path, arrays: Mapping[str, Any]) -> dict[str, stored.Stored]:
+    """The arrays of all videos, once they are of features."""
+    found = {}
     for name, array in arrays.items():
         place = f"{path}: video {name!r}"
         if not isinstance(array, np.ndarray):
             raise errors.InputError(
                 f"{place}: found a {type(array).__name__}, expected an array"
             )
-        widths[place] = layout.check_shape(array.shape, array.dtype, place)[1]
-    return layout.common_width(widths, joint=True)
-
-
-def _read_streams(
-    arrays: Mapping[str, np.ndarray], video_id: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """RGB and flow features of one video."""
-    return layout.split_streams(arrays[video_id], order="rgb,flow")
+        shape = layout.check_shape(array, place)
+        found[name] = stored.Stored(place, shape, functools.partial(np.asarray, array))
+    return found
 
 
 def _text(value: Any, place: str) -> str:

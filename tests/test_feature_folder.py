@@ -1,16 +1,16 @@
-import concurrent.futures
 import json
 import pathlib
 import re
-import sys
 
 import numpy as np
 import pytest
 
-from cleannet_jax import errors
+from cleannet_jax import errors, streams
 from cleannet_jax.data import annotations as annotations_lib
-from cleannet_jax.data import features
+from cleannet_jax.data import arrays
+from cleannet_jax.data import dataset as dataset_lib
 from cleannet_jax.data import manifest as manifest_lib
+from cleannet_jax.data.layouts import feature_folder
 
 GESTURES = pathlib.Path(__file__).parents[1] / "../shared/data/sfinge3d_gestures"
 
@@ -19,7 +19,7 @@ def make_manifest(**changes):
     """A manifest of streams 3 and 2 columns wide; a snippet is 15 of 30 frames."""
     content = {
         "name": "kitchen",
-        "streams": (manifest_lib.Stream("rgb", 3), manifest_lib.Stream("flow", 2)),
+        "streams": streams.Streams(("rgb", "flow"), (3, 2)),
         "stride_frames": 15,
         "window_frames": 15,
         "offset_frames": 0,
@@ -60,20 +60,30 @@ def save_video(folder, video_id, length):
     save_features(folder, video_id, rgb=rgb, flow=flow)
 
 
+def read(folder):
+    """F of video a."""
+    dataset = feature_folder.open_feature_folder(
+        folder,
+        manifest=make_manifest(),
+        annotations=make_annotations(folder, {"a": ["Boil"]}),
+    )
+    return dataset.read("a")
+
+
 @pytest.mark.parametrize("dtype", ["<f2", "<f4", "<f8", ">f4"])
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_features_are_rgb_then_flow_in_float32(tmp_path, dtype, order):
     rgb = np.array([[1, 2, 3], [4, 5, 6]], dtype, order=order)
     flow = np.array([[-1, -2], [-3, -4]], dtype, order=order)
     save_features(tmp_path, "a", rgb=rgb, flow=flow)
-    values = features.read_features(tmp_path, "a", manifest=make_manifest())
+    values = read(tmp_path)
     np.testing.assert_array_equal(values, [[1, 2, 3, -1, -2], [4, 5, 6, -3, -4]])
     assert values.dtype == np.float32
 
 
 def test_values_beyond_float32_become_infinite(tmp_path):
     save_features(tmp_path, "a", rgb=np.full((1, 3), 1e300), flow=np.zeros((1, 2)))
-    values = features.read_features(tmp_path, "a", manifest=make_manifest())
+    values = read(tmp_path)
     assert np.isinf(values[0, :3]).all()
 
 
@@ -85,7 +95,7 @@ def test_feature_length_reads_headers_only(tmp_path):
     with open(tmp_path / "rgb/a.npy", "wb") as file:
         file.write(before[:header])
         file.truncate(len(before))
-    assert features.feature_length(tmp_path, "a", manifest=make_manifest()) == 20
+    assert feature_folder.feature_length(tmp_path, "a", manifest=make_manifest()) == 20
 
 
 @pytest.mark.parametrize(
@@ -126,14 +136,14 @@ def test_feature_length_reads_headers_only(tmp_path):
             np.array([[None] * 3]),
             np.zeros((1, 2)),
             "object array",
-            "rgb/a.npy: an array of Python objects, which only unpickling could read",
+            "an array of Python objects, which only unpickling could read",
         ),
     ],
 )
 def test_unusable_array_is_named(tmp_path, rgb, flow, kind, message):
     save_features(tmp_path, "a", rgb=rgb, flow=flow)
-    with pytest.raises(features.FeatureError, match=re.escape(message)) as caught:
-        features.read_features(tmp_path, "a", manifest=make_manifest())
+    with pytest.raises(arrays.ArrayError, match=re.escape(message)) as caught:
+        feature_folder.read_streams(tmp_path, "a", manifest=make_manifest())
     assert caught.value.kind == kind
 
 
@@ -147,8 +157,8 @@ def test_wrong_file_size_is_named_with_both_sizes(tmp_path, change):
     message = (
         f"{path}: found {144 + change} bytes, expected 144 for shape (4, 2) of flo"
     )
-    with pytest.raises(features.FeatureError, match=re.escape(message)) as caught:
-        features.read_features(tmp_path, "a", manifest=make_manifest())
+    with pytest.raises(arrays.ArrayError, match=re.escape(message)) as caught:
+        feature_folder.read_streams(tmp_path, "a", manifest=make_manifest())
     assert caught.value.kind == "wrong file size"
 
 
@@ -168,8 +178,8 @@ def test_what_is_no_npy_file_is_named(tmp_path, content):
     message = (
         f"rgb/a.npy: no whole .npy header of version 1 or 2 .* {len(content)} byte"
     )
-    with pytest.raises(features.FeatureError, match=message) as caught:
-        features.read_features(tmp_path, "a", manifest=make_manifest())
+    with pytest.raises(arrays.ArrayError, match=message) as caught:
+        feature_folder.read_streams(tmp_path, "a", manifest=make_manifest())
     assert caught.value.kind == "unreadable file"
 
 
@@ -180,8 +190,8 @@ def test_negative_shape_is_refused(tmp_path):
     content = path.read_bytes().replace(b"(4, 3), }  ", b"(-4, -3), }")
     assert b"(-4, -3)" in content
     path.write_bytes(content)
-    with pytest.raises(features.FeatureError, match="found shape .-4, -3."):
-        features.feature_length(tmp_path, "a", manifest=make_manifest())
+    with pytest.raises(arrays.ArrayError, match="found shape .-4, -3."):
+        feature_folder.feature_length(tmp_path, "a", manifest=make_manifest())
 
 
 def test_open_lists_videos_from_headers(tmp_path):
@@ -191,11 +201,11 @@ def test_open_lists_videos_from_headers(tmp_path):
     )
     for video_id, length in (("a", 4), ("b", 5), ("c", 6)):
         save_video(tmp_path, video_id, length)
-    dataset = features.open_feature_folder(
+    dataset = feature_folder.open_feature_folder(
         tmp_path, manifest=make_manifest(), annotations=annotations
     )
     assert list(dataset.videos) == ["a", "b", "c"]
-    assert dataset.videos["b"] == features.VideoInfo(
+    assert dataset.videos["b"] == dataset_lib.VideoInfo(
         id="b",
         subset="training",
         labels=("Boil", "Chop"),
@@ -206,14 +216,14 @@ def test_open_lists_videos_from_headers(tmp_path):
     assert dataset.categories == ("Boil", "Chop", "Cut")
     assert dataset.train_ids == ("a", "b")  # "c" has no label, "gone" no features
     assert dataset.evaluation_ids == ()
-    assert sum(dataset.stream_widths) == 5
+    assert dataset.streams.width == 5
     assert dataset.read("b").shape == (5, 5)
 
 
 def test_open_takes_the_categories_of_a_trained_model(tmp_path):
     annotations = make_annotations(tmp_path, {"a": ["Boil"]}, subset="validation")
     save_video(tmp_path, "a", 4)
-    dataset = features.open_feature_folder(
+    dataset = feature_folder.open_feature_folder(
         tmp_path,
         manifest=make_manifest(),
         annotations=annotations,
@@ -229,7 +239,7 @@ def test_open_knows_labels_but_no_times(tmp_path):
     annotations = make_annotations(tmp_path, {"a": ["Chop", "Boil", "Chop"]})
     weak = make_annotations(tmp_path, {"a": ["Boil", "Chop"]})
     strong_videos, weak_videos = (
-        features.open_feature_folder(
+        feature_folder.open_feature_folder(
             tmp_path, manifest=make_manifest(), annotations=read
         ).videos
         for read in (annotations, weak)
@@ -242,7 +252,7 @@ def test_open_stops_at_broken_features(tmp_path):
     save_video(tmp_path, "a", 4)
     save_features(tmp_path, "b", rgb=np.zeros((4, 3)), flow=None)
     with pytest.raises(errors.InputError, match="flow/b.npy: no such file"):
-        features.open_feature_folder(
+        feature_folder.open_feature_folder(
             tmp_path, manifest=make_manifest(), annotations=annotations
         )
 
@@ -250,19 +260,19 @@ def test_open_stops_at_broken_features(tmp_path):
 def test_open_refuses_hostile_ids(tmp_path):
     annotations = make_annotations(tmp_path, {"../../etc/passwd": ["Boil"]})
     with pytest.raises(errors.InputError, match="'../../etc/passwd': the id cannot be"):
-        features.open_feature_folder(
+        feature_folder.open_feature_folder(
             tmp_path, manifest=make_manifest(), annotations=annotations
         )
 
 
 def test_folder_without_features_says_what_was_expected(tmp_path):
     annotations = make_annotations(tmp_path, {"b": ["Boil"], "a": ["Boil"]})
-    with pytest.raises(features.FeatureError) as caught:
-        features.open_feature_folder(
+    with pytest.raises(arrays.ArrayError) as caught:
+        feature_folder.open_feature_folder(
             tmp_path, manifest=make_manifest(), annotations=annotations
         )
     assert str(caught.value) == (
-        f"{tmp_path}: found no features there, only 'annotations.json'; expected two "
+        f"{tmp_path}: found no features there, only 'annotations.json'; expected 2 "
         f"files for each of the 2 videos of {tmp_path}/annotations.json, such as "
         f"{tmp_path}/rgb/a.npy and {tmp_path}/flow/a.npy (file_pattern "
         "'{stream}/{id}.npy')"
@@ -272,20 +282,18 @@ def test_folder_without_features_says_what_was_expected(tmp_path):
 def test_other_spelling_of_the_ids_is_shown(tmp_path):
     annotations = make_annotations(tmp_path, {"a": ["Boil"]})
     save_video(tmp_path, "v_a", 4)
-    message = (
-        r"found features of other ids only \(1\), such as 'v_a'; expected two files"
-    )
-    with pytest.raises(features.FeatureError, match=message):
-        features.open_feature_folder(
+    message = r"found features of other ids only \(1\), such as 'v_a'; expected 2 files"
+    with pytest.raises(arrays.ArrayError, match=message):
+        feature_folder.open_feature_folder(
             tmp_path, manifest=make_manifest(), annotations=annotations
         )
 
 
 def test_absent_folder_says_what_was_expected(tmp_path):
     annotations = make_annotations(tmp_path, {"a": ["Boil"]})
-    message = f"{tmp_path}/none: No such file or directory; expected two files for each"
-    with pytest.raises(features.FeatureError, match=message):
-        features.open_feature_folder(
+    message = f"{tmp_path}/none: No such file or directory; expected 2 files for each"
+    with pytest.raises(arrays.ArrayError, match=message):
+        feature_folder.open_feature_folder(
             tmp_path / "none", manifest=make_manifest(), annotations=annotations
         )
 
@@ -301,20 +309,20 @@ def test_stored_ids_inverts_the_pattern(tmp_path):
     for name in names:
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).touch()
-    assert features.stored_ids(tmp_path, manifest=manifest) == {"a", ".b"}
-    assert features.stored_ids(tmp_path / "none", manifest=manifest) == set()
+    assert feature_folder.stored_ids(tmp_path, manifest=manifest) == {"a", ".b"}
+    assert feature_folder.stored_ids(tmp_path / "none", manifest=manifest) == set()
 
 
 def open_gestures(name):
     manifest = make_manifest(
-        streams=(manifest_lib.Stream("rgb", 256), manifest_lib.Stream("flow", 256)),
+        streams=streams.Streams(("rgb", "flow"), (256, 256)),
         file_pattern="features/{stream}/{id}.npy",
         stride_frames=2,
         window_frames=2,
         fps="annotations",
     )
     annotations = annotations_lib.read_annotations(GESTURES / name)
-    return features.open_feature_folder(
+    return feature_folder.open_feature_folder(
         GESTURES, manifest=manifest, annotations=annotations
     )
 
@@ -342,22 +350,3 @@ def test_recorded_features_are_the_same_without_times():
     assert strong.videos == weak.videos
     assert strong.categories == weak.categories
     assert strong.train_ids == weak.train_ids
-
-
-def test_threads_at_different_depths_read_at_once(tmp_path):
-    # Headers are parsed as Python source, which some versions do in a thread at a time.
-    path = tmp_path / "values.npy"
-    np.save(path, np.zeros((3, 2), np.float32))
-
-    def read_at(depth):
-        if depth:
-            return read_at(depth - 1)
-        return [features._header(path) for _ in range(1500)]
-
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        with concurrent.futures.ThreadPoolExecutor(8) as pool:
-            list(pool.map(read_at, range(0, 80, 10)))
-    finally:
-        sys.setswitchinterval(interval)

@@ -1,0 +1,129 @@
+"""A pickle being read: bytes, stack and memo, and what its content may cost."""
+
+import dataclasses
+import mmap
+import reprlib
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from cleannet_jax import errors
+
+
+@dataclasses.dataclass(eq=False, slots=True)
+class Stub:
+    """What stands for an object of pandas: what its pickle holds, and no behaviour.
+
+    Attributes:
+      name: of the class or the function, with its module.
+      arguments: that it would have been called with.
+      state: that it would have been given; None if there was none.
+    """
+
+    name: str
+    arguments: tuple = dataclasses.field(repr=False)
+    state: Any = dataclasses.field(default=None, repr=False)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Name:
+    """A name of the tables below where a pickle has it; it stands for nothing."""
+
+    module: str
+    name: str
+
+    def __str__(self) -> str:
+        """The name as Python code would have it."""
+        return f"{self.module}.{self.name}"
+
+
+class Machine:
+    """A pickle being read: its stack, its memo, and how far it has got."""
+
+    def __init__(self, buffer: bytes | mmap.mmap, start: int, place: str) -> None:
+        self.buffer = buffer
+        self.view = memoryview(buffer).toreadonly()
+        self.position = start
+        self.place = place
+        self.at = start  # where the present operation begins
+        self.stack: list[Any] = []
+        self.below: list[list[Any]] = []  # the stacks under the marks
+        self.memo: dict[int, Any] = {}
+        self.budget = 4 * len(buffer) + 2**20
+
+    def error(self, message: str) -> errors.InputError:
+        """The error of the present operation."""
+        return errors.InputError(f"{self.place}: pickle, byte {self.at}: {message}")
+
+    def take(self, count: int) -> memoryview:
+        """The next bytes."""
+        start, self.position = self.position, self.position + count
+        found = len(self.view) - start
+        if not 0 <= count <= found:
+            raise self.error(f"found {found} bytes to the end, expected {count}")
+        return self.view[start : self.position]
+
+    def unpack(self, layout: str) -> Any:
+        """The next number."""
+        return struct.unpack(layout, self.take(struct.calcsize(layout)))[0]
+
+    def line(self) -> bytes:
+        """The bytes up to the next line end, as text-mode operations have them."""
+        start, end = self.position, self.buffer.find(b"\n", self.position)
+        if end < 0:
+            raise self.error("found no line end, expected one")
+        self.position = end + 1
+        return bytes(self.view[start:end])
+
+    def pop(self) -> Any:
+        """The value on top."""
+        if not self.stack:
+            raise self.error("found an empty stack, expected a value")
+        return self.stack.pop()
+
+    def pop_mark(self) -> list[Any]:
+        """The values above the last mark."""
+        if not self.below:
+            raise self.error("found no mark, expected one")
+        values, self.stack = self.stack, self.below.pop()
+        return values
+
+    def top(self, kind: type) -> Any:
+        """The value on top, which must be of a kind."""
+        if not self.stack or type(self.stack[-1]) is not kind:
+            found = kind_of(self.stack[-1]) if self.stack else "nothing"
+            raise self.error(f"found {found}, expected a {kind.__name__}")
+        return self.stack[-1]
+
+    def spend(self, size: int) -> None:
+        """Accounts for bytes that a file can ask to be copied again and again."""
+        self.budget -= size
+        if self.budget < 0:
+            raise self.error("refused: the content is many times larger than the file")
+
+    def raw(self, value: Any) -> bytes | memoryview:
+        """The bytes of an array, which Python 2 has as a string."""
+        if isinstance(value, str):
+            self.spend(len(value))
+            return self.parse(lambda: value.encode("latin-1"), "bytes")
+        if not isinstance(value, bytes | memoryview):
+            raise self.error(f"found {kind_of(value)}, expected bytes")
+        return value
+
+    def parse(self, function: Callable[[], Any], what: str) -> Any:
+        """What a parser returns; its complaint is the error of the operation."""
+        try:
+            return function()
+        except (ValueError, OverflowError):
+            raise self.error(f"expected {what}, found something else") from None
+
+
+def kind_of(value: Any) -> str:
+    """Returns what a value is, for messages, without showing all of it."""
+    if isinstance(value, Stub | Name):
+        return reprlib.repr(str(value))
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape}"
+    return f"a {type(value).__name__}"

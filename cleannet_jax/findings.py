@@ -1,0 +1,267 @@
+"""What can be wrong with one video of a feature folder, or with the set as a whole.
+
+An error is what training cannot go on with; a warning is what it goes on without.
+Every finding names its video. Lengths are in snippets, durations in seconds.
+"""
+
+import collections
+import os
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from cleannet_jax import errors
+from cleannet_jax.data import agreement, arrays
+from cleannet_jax.data import annotations as annotations_lib
+from cleannet_jax.data import manifest as manifest_lib
+from cleannet_jax.data.layouts import feature_folder
+from cleannet_jax.ops import segments
+
+# Annotated durations are often rounded to a tenth of a second.
+_ROUNDING_SECONDS = 0.05
+
+# Ratios of length to duration that differ by less are one; rounding to snippets and a
+# window at the end of short videos account for about as much.
+_SAME_RATIO = 0.02
+
+
+class Finding(NamedTuple):
+    """One thing that is wrong with one video, or with the set as a whole.
+
+    Attributes:
+      is_error: whether training cannot go on; otherwise it is a warning.
+      kind: what is wrong in a few words, the same for every video it is wrong with.
+      video: the video's id; empty where the finding is about the set.
+      message: one line that names the place, what was found and what was expected.
+    """
+
+    is_error: bool
+    kind: str
+    video: str
+    message: str
+
+
+def as_error(kind: str, video_id: str, message: str) -> Finding:
+    """Returns what training cannot go on with."""
+    return Finding(is_error=True, kind=kind, video=video_id, message=message)
+
+
+def as_warning(kind: str, video_id: str, message: str) -> Finding:
+    """Returns what training goes on without."""
+    return Finding(is_error=False, kind=kind, video=video_id, message=message)
+
+
+def subsets_of(manifest: manifest_lib.Manifest) -> tuple[str, ...]:
+    """The training and the evaluation subset, once if they are the same."""
+    return tuple(dict.fromkeys((manifest.train_subset, manifest.evaluation_subset)))
+
+
+def file_findings(
+    folder: str | os.PathLike,
+    video: annotations_lib.Video,
+    manifest: manifest_lib.Manifest,
+) -> tuple[int | None, list[Finding]]:
+    """T if the video's files can be used, and what is wrong with them if not."""
+    try:
+        if feature_folder.has_features(folder, video.id, manifest=manifest):
+            length = feature_folder.feature_length(folder, video.id, manifest=manifest)
+            return length, []
+    except arrays.ArrayError as error:
+        return None, [as_error(error.kind, video.id, str(error))]
+    except errors.InputError as error:
+        return None, [as_error("unusable id", video.id, str(error))]
+    if video.subset not in subsets_of(manifest):
+        return None, []
+    message = (
+        f"video {video.id!r} ({agreement.printable(video.subset)}): annotated, but without features: "
+        "not trained on, and without detections when scored"
+    )
+    return None, [as_warning("no features", video.id, message)]
+
+
+def label_findings(
+    video: annotations_lib.Video,
+    manifest: manifest_lib.Manifest,
+    categories: tuple[str, ...],
+) -> Iterator[Finding]:
+    """Labels that are lacking, or that no category stands for."""
+    if video.subset not in subsets_of(manifest):
+        return
+    is_trained = video.subset == manifest.train_subset
+    if is_trained and not video.categories:
+        message = f"video {video.id!r}: no label: not trained on"
+        yield as_warning("no labels", video.id, message)
+    unknown = sorted(set(video.categories) - set(categories))
+    if unknown:
+        message = (
+            f"video {video.id!r} ({agreement.printable(video.subset)}): found {unknown}"
+            f", expected labels among the {len(categories)} categories"
+        )
+        found = as_error if is_trained else as_warning
+        yield found("label without category", video.id, message)
+
+
+def segment_findings(video: annotations_lib.Video) -> Iterator[Finding]:
+    """Segments that are lacking, that nothing can match, or that are there twice."""
+    if video.tags and not len(video.segments):
+        message = (
+            f"video {video.id!r}: labels {list(video.tags)} but no segments: its subset"
+            " cannot be evaluated on"
+        )
+        yield as_warning("labels without segments", video.id, message)
+    rows = list(zip(video.labels, map(tuple, video.segments.tolist()), strict=True))
+    end = np.inf if video.duration is None else video.duration
+    kinds = {
+        f"begins after the video's end at {end:.2f} s": [
+            row for row in rows if row[1][0] >= end
+        ],
+        "has no length": [row for row in rows if row[1][0] == row[1][1]],
+        "is annotated more than once": [
+            row for row, count in collections.Counter(rows).items() if count > 1
+        ],
+    }
+    for what, found in kinds.items():
+        if found:
+            label, segment = found[0]
+            message = (
+                f"video {video.id!r}: {len(found)} of {len(rows)} segments, the first "
+                f"{label!r} at {list(segment)}: {what}"
+            )
+            yield as_warning("odd segments to evaluate on", video.id, message)
+
+
+def time_findings(
+    video: annotations_lib.Video,
+    length: int,
+    manifest: manifest_lib.Manifest,
+    window: int,
+) -> Iterator[Finding]:
+    """Lengths that contradict the duration, or are too short to pool over."""
+    if length < window:
+        message = f"video {video.id!r}: {length} snippets, pooled over {window}"
+        yield as_warning("shorter than the pooling window", video.id, message)
+    try:
+        timebase = manifest_lib.timebase(manifest, video)
+    except errors.InputError as error:
+        yield as_error("no frame rate", video.id, str(error))
+        return
+    if video.duration is None:
+        message = f"video {video.id!r}: no duration to compare {length} snippets with"
+        yield as_warning("no duration", video.id, message)
+        return
+    end = segments.snippets_to_seconds(np.asarray(length), **timebase._asdict())
+    # The last window that fits may end a whole window before the video does.
+    frames = max(manifest.stride_frames, manifest.window_frames)
+    if abs(end - video.duration) > frames / timebase.fps + _ROUNDING_SECONDS:
+        message = (
+            f"video {video.id!r}: {length} snippets of {timebase.stride} frames at "
+            f"{timebase.fps} fps end at {end:.2f} s, the annotated duration is "
+            f"{video.duration:.2f} s"
+        )
+        yield as_warning("length against duration", video.id, message)
+
+
+def value_findings(
+    folder: str | os.PathLike, video_id: str, manifest: manifest_lib.Manifest
+) -> Iterator[Finding]:
+    """NaN and infinities among the values of one video."""
+    streams = feature_folder.read_streams(folder, video_id, manifest=manifest)
+    # Float32 is what training reads, and larger values are infinite there.
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(np.concatenate(streams, axis=1, dtype=np.float32))
+    if not finite.all():
+        snippet, column = np.unravel_index(finite.argmin(), finite.shape)
+        message = (
+            f"video {video_id!r}: {np.count_nonzero(~finite)} values are NaN or "
+            f"infinite, the first at snippet {snippet}, column {column} of "
+            f"{finite.shape[1]}"
+        )
+        yield as_error("values not finite", video_id, message)
+
+
+def set_findings(
+    folder: str | os.PathLike,
+    manifest: manifest_lib.Manifest,
+    annotations: annotations_lib.Annotations,
+    lengths: dict[str, int],
+) -> Iterator[Finding]:
+    """What is wrong with the set as a whole."""
+    stored = feature_folder.stored_ids(folder, manifest=manifest)
+    for video_id in sorted(stored - annotations.videos.keys()):
+        message = f"video {video_id!r}: features, but not in {annotations.path}"
+        yield as_warning("not annotated", video_id, message)
+    if not stored & annotations.videos.keys():
+        error = feature_folder.no_features(
+            folder, manifest=manifest, annotations=annotations
+        )
+        yield as_error(error.kind, "", str(error))
+    yield from _subset_findings(manifest, annotations, lengths)
+    yield from _rate_findings(manifest, annotations, lengths)
+    seen = {name.casefold() for name in manifest.backbone_trained_on}
+    if manifest.evaluation_subset.casefold() in seen:
+        message = (
+            f"{manifest.path or 'manifest'}: backbone_trained_on names the evaluation "
+            f"subset {manifest.evaluation_subset!r}: scores will be too high"
+        )
+        yield as_warning("backbone has seen the evaluation subset", "", message)
+
+
+def _rate_findings(
+    manifest: manifest_lib.Manifest,
+    annotations: annotations_lib.Annotations,
+    lengths: Mapping[str, int],
+) -> Iterator[Finding]:
+    """The factor by which most lengths miss the durations, if there is one."""
+    ratios = []
+    for video_id, length in lengths.items():
+        video = annotations.videos[video_id]
+        try:
+            timebase = manifest_lib.timebase(manifest, video)
+        except errors.InputError:
+            continue
+        if video.duration:
+            frames = length * timebase.stride + timebase.offset
+            ratios.append(frames / timebase.fps / video.duration)
+    ratio = float(np.median(ratios)) if ratios else 1.0
+    alike = np.abs(np.array(ratios) / ratio - 1) < _SAME_RATIO
+    if len(ratios) > 1 and alike.mean() > 0.5 and abs(ratio - 1) > 2 * _SAME_RATIO:
+        message = (
+            f"{manifest.path or 'manifest'}: {np.count_nonzero(alike)} of {len(ratios)} "
+            f"videos end at about {ratio:.3f} of their duration: {ratio:.3f} times the "
+            f"fps, or stride_frames divided by {ratio:.3f}, would fit"
+        )
+        yield as_warning("another time base would fit", "", message)
+
+
+def _subset_findings(
+    manifest: manifest_lib.Manifest,
+    annotations: annotations_lib.Annotations,
+    lengths: dict[str, int],
+) -> Iterator[Finding]:
+    """Subsets without a video to train on or to evaluate on."""
+    videos = annotations.videos.values()
+    trained = [
+        video
+        for video in videos
+        if video.subset == manifest.train_subset and video.categories
+    ]
+    if not any(video.id in lengths for video in trained):
+        message = (
+            f"{annotations.path}: subset {manifest.train_subset!r} has "
+            f"{len(trained)} videos with labels, none with usable features; "
+            f"subsets found: {sorted({video.subset for video in videos})}"
+        )
+        yield as_error("nothing to train on", "", message)
+    if manifest.train_subset == manifest.evaluation_subset:
+        message = (
+            f"{manifest.path or 'manifest'}: train_subset and evaluation_subset are "
+            f"both {manifest.train_subset!r}: scores will be too high"
+        )
+        yield as_warning("trained on what is evaluated", "", message)
+    if not any(video.subset == manifest.evaluation_subset for video in videos):
+        message = (
+            f"{annotations.path}: no video in subset {manifest.evaluation_subset!r}; "
+            f"subsets found: {sorted({video.subset for video in videos})}"
+        )
+        yield as_warning("nothing to evaluate on", "", message)
