@@ -1,6 +1,19 @@
 """A small feature folder on disk, as a person would bring one."""
 
+import atexit
 import json
+import os
+import shutil
+import tempfile
+
+# Compiled programs are kept while the tests run, for the programs that they start too,
+# and nowhere else. JAX reads this when it is imported.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="cleannet_tests")
+    atexit.register(
+        shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True
+    )
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 
 import numpy as np
 import pytest

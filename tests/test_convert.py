@@ -1,9 +1,9 @@
 import dataclasses
+import functools
 import inspect
 import json
 import os
 import pathlib
-import runpy
 import signal
 import subprocess
 import sys
@@ -18,8 +18,9 @@ from cleannet_jax.data import dataset as dataset_lib
 from cleannet_jax.data import manifest as manifest_lib
 from cleannet_jax.data import recovered_heads
 from cleannet_jax.data.layouts import autoloc_rows, feature_folder, table
+from cleannet_jax.programs import convert as convert_program
+from cleannet_jax.programs import main as programs
 
-PROGRAM = pathlib.Path(__file__).parents[1] / "bin/convert.py"
 RGB, FLOW = 3, 2
 LENGTHS = {"a": 4, "b": 5, "c": 6}
 
@@ -358,10 +359,9 @@ def test_options_are_those_of_the_layout(tmp_path):
 
 
 def test_every_option_of_a_layout_is_one_of_the_program():
-    program = runpy.run_path(str(PROGRAM))
     for layout in table.LAYOUTS.values():
         for name in list(inspect.signature(layout.open).parameters)[1:]:
-            assert name in program["OPTIONS"], (layout, name)
+            assert name in convert_program._OPTIONS, (layout, name)
 
 
 # The program.
@@ -388,7 +388,7 @@ def write_release(folder):
 
 @pytest.fixture
 def main():
-    return runpy.run_path(str(PROGRAM))["main"]
+    return functools.partial(programs.run, "convert")
 
 
 def test_program_converts_and_goes_on(tmp_path, capsys, main):

@@ -2,10 +2,9 @@
 
 import json
 import pathlib
-import subprocess
-import sys
 
 import numpy as np
+import programs
 import pytest
 
 from cleannet_jax import errors, evaluate
@@ -14,7 +13,6 @@ from cleannet_jax.metrics import average_precision, diagnosis
 
 ROOT = pathlib.Path(__file__).parents[1]
 TRUTH = ROOT.parent / "shared" / "eval_truth" / "thumos14"
-PROGRAM = ROOT / "bin" / "evaluate.py"
 BINS = diagnosis.BINS["thumos14"]
 
 
@@ -275,10 +273,9 @@ def save(tmp_path):
 
 
 def run(tmp_path, *options):
-    command = [sys.executable, str(PROGRAM), str(tmp_path / "found.json")]
-    command += ["--ground-truth", str(tmp_path / "gt.json"), "--tiou", "0.5"]
-    command += ["--diagnose", "thumos14", *options]
-    return subprocess.run(command, check=False, capture_output=True, text=True)
+    arguments = [tmp_path / "found.json", "--ground-truth", tmp_path / "gt.json"]
+    arguments += ["--tiou", "0.5", "--diagnose", "thumos14", *options]
+    return programs.run("evaluate", *arguments)
 
 
 def test_command_line(tmp_path):

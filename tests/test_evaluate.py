@@ -1,12 +1,10 @@
 """Evaluation reports, and the program that prints them."""
 
 import json
-import os
 import pathlib
-import subprocess
-import sys
 
 import numpy as np
+import programs
 import pytest
 
 from cleannet_jax import errors, evaluate
@@ -394,13 +392,7 @@ def test_endless_label_is_shortened(report):
 
 def run(*arguments):
     """Runs the program as a user does."""
-    return subprocess.run(
-        [sys.executable, ROOT / "bin" / "evaluate.py", *arguments],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return programs.run("evaluate", *arguments)
 
 
 def test_program_prints_and_writes_the_report(write, tmp_path):

@@ -8,7 +8,7 @@ from cleannet_jax import experiment
 from cleannet_jax.metrics import average_precision
 from cleannet_jax.report import experiment as report_lib
 
-MADE = types.SimpleNamespace(name="kitchen", generated=True)
+MADE = types.SimpleNamespace(name="kitchen", generated=True, warnings=())
 RECORDED = types.SimpleNamespace(name="kitchen", generated=False, warnings=())
 
 

@@ -1,16 +1,13 @@
 import json
 import pathlib
-import subprocess
-import sys
 
 import numpy as np
+import programs
 import pytest
 
 from cleannet_jax import errors, score
 from cleannet_jax.data import snippets as snippets_lib
 from cleannet_jax.ops import contrast
-
-PROGRAM = pathlib.Path(__file__).parents[1] / "bin" / "score.py"
 
 
 @pytest.fixture
@@ -179,12 +176,7 @@ def test_a_proposal_list_gets_the_category_of_its_best_contrast(tmp_path, scp):
 
 def test_program_ends_with_one_line_and_2(tmp_path, scp):
     def run(*arguments):
-        return subprocess.run(
-            [sys.executable, str(PROGRAM), *arguments],
-            check=False,
-            capture_output=True,
-            text=True,
-        )
+        return programs.run("score", *arguments)
 
     path = save_proposals(tmp_path, [[2.0, 9.0]])
     arguments = ["--scp", str(tmp_path / "a.npy"), "--proposals", path]
@@ -198,13 +190,8 @@ def test_program_ends_with_one_line_and_2(tmp_path, scp):
 def test_an_input_is_never_the_output(tmp_path, scp):
     path = save_proposals(tmp_path, [[2.0, 9.0]])
     before = pathlib.Path(path).read_bytes()
-    done = subprocess.run(
-        [sys.executable, str(PROGRAM), "--scp", str(tmp_path / "a.npy")]
-        + ["--proposals", path, "--out", path],
-        check=False,
-        capture_output=True,
-        text=True,
-    )
+    arguments = ["--scp", tmp_path / "a.npy", "--proposals", path, "--out", path]
+    done = programs.run("score", *arguments)
     assert done.returncode == 2 and "is an input of this command" in done.stderr
     assert pathlib.Path(path).read_bytes() == before
 
@@ -222,10 +209,9 @@ def test_a_score_that_is_not_finite_is_named(tmp_path, scp):
 def test_the_evaluator_decides_about_the_score(tmp_path, scp, evaluator):
     index(tmp_path)
     out = tmp_path / "out.json"
-    command = [sys.executable, str(PROGRAM), "--scp", str(tmp_path)]
-    command += ["--proposals", submission(tmp_path, [ROW]), "--snippet-seconds", "0.5"]
-    command += ["--evaluator", evaluator, "--out", str(out)]
-    subprocess.run(command, check=True)
+    arguments = ["--scp", tmp_path, "--proposals", submission(tmp_path, [ROW])]
+    arguments += ["--snippet-seconds", "0.5", "--evaluator", evaluator, "--out", out]
+    assert programs.run("score", *arguments).returncode == 0
     (found,) = json.loads(out.read_text())["results"]["a"]
     scores = contrast.proposal_scores(scp[:, 1], np.array([20.0, 40.0]))
     expected = float(getattr(scores, evaluator))

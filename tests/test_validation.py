@@ -2,15 +2,13 @@
 
 import dataclasses
 import json
-import os
 import pathlib
-import subprocess
-import sys
 
 import numpy as np
+import programs
 import pytest
 
-from cleannet_jax import streams, validation
+from cleannet_jax import findings, streams, validation
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import manifest as manifest_lib
 from cleannet_jax.report import validation as report_lib
@@ -84,13 +82,7 @@ def validate(folder, *, manifest=None, **options):
 
 def run(*arguments):
     """Runs the program as a user does."""
-    return subprocess.run(
-        [sys.executable, ROOT / "bin" / "validate.py", *arguments],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return programs.run("validate", *arguments)
 
 
 def kinds(findings):
@@ -419,7 +411,7 @@ def test_failure_has_its_cause_in_one_line(tmp_path):
     )
     # An error of the set is in no video.
     report = dataclasses.replace(
-        report, findings=(validation.Finding(True, "k", "", "m"),)
+        report, findings=(findings.Finding(True, "k", "", "m"),)
     )
     assert validation.failure(report)[1].endswith("used: 1 error, the first: m")
 

@@ -1,0 +1,214 @@
+"""The command `cleannet`: its table of programs, its options, its mistakes, a wheel."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import programs
+import pytest
+
+import cleannet_jax
+from cleannet_jax import config, errors, experiment, methods
+from cleannet_jax.programs import main, options, places
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def parse(*arguments):
+    made = options.Parser("train", "")
+    options.add_config(made)
+    return options.read_config(made.parse_args(["--dataset", "thumos14", *arguments]))
+
+
+def test_every_program_has_a_line_help_and_a_caller():
+    done = programs.run("--help")
+    assert done.returncode == 0
+    for name, what in main.PROGRAMS.items():
+        assert f"{name}  " in done.stdout and what in done.stdout
+        helped = programs.run(name, "--help")
+        assert helped.returncode == 0 and f"usage: cleannet {name} " in helped.stdout
+        text = (ROOT / "bin" / f"{name}.py").read_text()
+        assert f'main.run("{name}")' in text and len(text.splitlines()) < 10
+
+
+def test_version_and_a_misspelt_program():
+    assert (
+        programs.run("--version").stdout == f"cleannet_jax {cleannet_jax.__version__}\n"
+    )
+    done = programs.run("trian")
+    assert done.returncode == 2 and "did you mean 'train'?" in done.stderr
+
+
+def test_help_and_version_wait_for_no_package():
+    code = (
+        "import sys; from cleannet_jax.programs import main; main.main(['--help']);"
+        " print([n for n in ('jax', 'numpy', 'flax') if n in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("flag", ["--head-steps", "--head_steps"])
+def test_dashes_and_underscores_are_the_same(flag):
+    assert parse(flag, "7").head_steps == 7
+    assert parse(f"{flag}=7").head_steps == 7
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], True),
+        (["--joint"], True),
+        (["--no-joint"], False),
+        (["--no_joint"], False),
+        (["--joint", "false"], False),
+        (["--joint", "NO"], False),
+        (["--joint=0"], False),
+        (["--joint", "Yes"], True),
+    ],
+)
+def test_a_switch_in_every_spelling(arguments, expected):
+    assert parse(*arguments).joint is expected
+
+
+def test_a_switch_before_a_file_takes_no_file():
+    made = options.Parser("evaluate", "")
+    made.add_argument("predictions")
+    made.add_switch("--recall", help="")
+    parsed = made.parse_args(["--recall", "found.json"])
+    assert parsed.recall and parsed.predictions == "found.json"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--datset", "x"], "no option --datset: did you mean --dataset?"),
+        (["--dataset", "thumos"], "did you mean 'thumos14'?"),
+        (
+            ["--dataset", "thumos14", "--joint=maybe"],
+            "--joint: found 'maybe', expected",
+        ),
+        ([], "--dataset: found none, expected one of activitynet12, "),
+        (["--config", "absent.json"], "--config: absent.json: no such file"),
+    ],
+)
+def test_mistakes_are_one_line_and_2(arguments, message):
+    done = programs.run("train", *arguments)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: ") and message in done.stderr
+
+
+def test_help_says_default_kind_and_unit():
+    text = " ".join(programs.run("train", "--help").stdout.split())
+    assert "length of stage 1 (whole number, batches of one video; 500)" in text
+    assert "config: stage 2, the generator" in text
+
+
+def test_old_spellings_go_on_working():
+    done = programs.run("train", "--dataset", "thumos14", "--variant", "x")
+    assert done.returncode == 2 and "method: found 'x', expected one of" in done.stderr
+
+
+def test_a_config_from_a_file(tmp_path):
+    made = options.Parser("train", "")
+    options.add_config(made)
+
+    def read(path):
+        return options.read_config(made.parse_args(["--config", str(path)]))
+
+    python = tmp_path / "mine.py"
+    python.write_text(
+        "from cleannet_jax import config\n"
+        "def get_config():\n    return config.Config(dataset='thumos14', steps=3)\n"
+    )
+    assert read(python).steps == 3
+    fields = {"dataset": "thumos14", "anchor_sizes": [2, 4], "joint": False}
+    for name, content in (("a.json", fields), ("config.json", {"config": fields})):
+        (tmp_path / name).write_text(json.dumps(content))
+        found = read(tmp_path / name)
+        assert found.anchor_sizes == (2, 4) and found.joint is False
+    (tmp_path / "wrong.json").write_text(json.dumps({"stepz": 1}))
+    with pytest.raises(errors.InputError, match="no field 'stepz'; did you mean 'step"):
+        read(tmp_path / "wrong.json")
+
+
+def test_methods_have_their_names_back():
+    for name in ("full", "t", "untrimmednet", "w_talc", "stpn+t", "plain_smoothed"):
+        made = methods.apply(config.Config(), name)
+        assert methods.name_of(made) == name
+    assert methods.name_of(config.Config(tsn_sampling=False, joint=False)) == "simple"
+
+
+def test_a_config_does_not_replace_the_manifest_of_the_data(feature_folder, capsys):
+    made = options.Parser("train", "")
+    options.add_config(made)
+    arguments = ["--dataset", "sfinge3d", "--data", str(feature_folder)]
+    assert options.read_config(made.parse_args(arguments)).manifest == ""
+    assert "manifest.json describes the features, not" in capsys.readouterr().out
+    named = options.read_config(made.parse_args([*arguments, "--manifest", "m.json"]))
+    assert named.manifest == "m.json"
+
+
+def test_a_run_is_named_for_its_data(
+    feature_folder, tiny_config, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    dataset = experiment.open_dataset(tiny_config, str(feature_folder))
+
+    class Parsed:
+        out, data = None, str(feature_folder)
+
+    folder = places.run_folder(Parsed, tiny_config, dataset, "full-seed0")
+    assert folder == pathlib.Path("checkpoints/tiny-full-seed0")
+    Parsed.data = None
+    folder = places.run_folder(Parsed, tiny_config, dataset, "full-seed0")
+    assert folder == pathlib.Path("checkpoints/tiny-full-seed0")
+
+
+def test_train_table_and_localize_again(feature_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    small = ["--head-steps", "2", "--steps", "2", "--generator-width", "4"]
+    small += ["--tious", "0.5", "--anchor-sizes", "4"]
+    done = programs.run(
+        "train", "--dataset", "thumos14", "--data", feature_folder, *small
+    )
+    assert done.returncode == 0, done.stderr
+    run = tmp_path / "checkpoints" / "tiny-full-seed0"
+    assert (run / "model.json").exists()
+    # No terminal: no carriage return and no escape code.
+    assert "\r" not in done.stderr and "\x1b" not in done.stderr
+    # Both folders are moved; what the run needs of its old place is in it.
+    run = run.rename(tmp_path / "elsewhere")
+    data = feature_folder.rename(tmp_path / "renamed")
+    out = tmp_path / "found.json"
+    done = programs.run("localize", run, "--data", data, "--out", out)
+    assert done.returncode == 0, done.stderr
+    first = json.loads((run / "predictions" / "full.json").read_text())["results"]
+    assert json.loads(out.read_text())["results"] == first
+    table = programs.run("table", run, "--csv", tmp_path / "table.csv")
+    assert table.returncode == 0 and "full" in table.stdout
+    assert "map" in (tmp_path / "table.csv").read_text().splitlines()[0]
+    again = programs.run(
+        "train", "--config", run / "config.json", "--data", data, "--seed", "3"
+    )
+    assert again.returncode == 0, again.stderr
+    assert (tmp_path / "checkpoints" / "tiny-full-seed3").is_dir()
+
+
+def test_python_m_and_bin_are_the_command(tmp_path):
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    for command in (["-m", "cleannet_jax", "train"], [str(ROOT / "bin" / "train.py")]):
+        done = subprocess.run(
+            [sys.executable, *command, "--dataset", "kinetics"],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+            env=environment,
+        )
+        assert done.returncode == 2
+        assert done.stderr.startswith("error: --dataset: found 'kinetics', expected")
