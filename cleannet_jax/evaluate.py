@@ -18,7 +18,7 @@ import numpy as np
 from cleannet_jax import errors
 from cleannet_jax.data import agreement, variants
 from cleannet_jax.data import annotations as annotations_lib
-from cleannet_jax.data.detections import thumos
+from cleannet_jax.data.detections import files as detections_lib
 from cleannet_jax.metrics import (
     average_precision,
     average_recall,
@@ -202,14 +202,12 @@ def evaluate(
 
 
 def read_predictions(path: str | os.PathLike) -> average_precision.Instances:
-    """Returns the detections of a file, [M]: THUMOS14's text where it ends in .txt.
+    """Returns the detections of a file, [M], in the format that its ending says.
 
     Raises:
       InputError: the file is not of its format; the message names the first place.
     """
-    if os.fspath(path).endswith(".txt"):
-        return thumos.read_detections(path)
-    return annotations_lib.read_predictions(path)
+    return detections_lib.read(path)
 
 
 def find_subset(

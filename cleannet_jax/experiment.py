@@ -24,6 +24,7 @@ from cleannet_jax.data import dataset as dataset_lib
 from cleannet_jax.data import files
 from cleannet_jax.data import manifest as manifest_lib
 from cleannet_jax.data import snippets as snippets_lib
+from cleannet_jax.data.detections import files as detections_lib
 from cleannet_jax.data.layouts import feature_folder, table
 from cleannet_jax.ops import contrast
 
@@ -194,7 +195,7 @@ def evaluate_rows(
     rows = []
     for (name, model), predictions in zip(models.items(), found, strict=True):
         path = folder / "predictions" / f"{name}.json"
-        annotations_lib.write_predictions(path, predictions, details=details(dataset))
+        detections_lib.write(path, predictions, details=details(dataset))
         report = evaluate.evaluate(
             predictions,
             dataset.annotations,

@@ -15,7 +15,7 @@ from cleannet_jax import errors
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import arrays, files, manifest
 from cleannet_jax.data import snippets as snippets_lib
-from cleannet_jax.data.detections import ssn
+from cleannet_jax.data.detections import ssn, submission
 from cleannet_jax.ops import contrast, segments
 
 # Lengths that arrays are padded to are multiples of it, so that videos share programs.
@@ -88,7 +88,7 @@ def score_submission(
     if proposals_path.endswith(".txt"):
         content = _ssn_submission(proposals_path, categories, annotations)
     else:
-        content = annotations_lib.read_proposals(proposals_path)
+        content = submission.read_proposals(proposals_path)
     count = 0
     for video, rows in content["results"].items():
         if not rows:

@@ -10,6 +10,7 @@ import pytest
 from cleannet_jax import errors
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import files
+from cleannet_jax.data.detections import submission
 from cleannet_jax.metrics import average_precision
 
 SHARED = pathlib.Path(__file__).parents[2] / "shared"
@@ -118,7 +119,7 @@ def test_unknown_subset_lists_those_found(annotations):
 
 
 def test_predictions_hold_what_the_file_says(tmp_path):
-    predictions = annotations_lib.read_predictions(
+    predictions = submission.read_detections(
         write(tmp_path / "p.json", {"results": RESULTS})
     )
     assert predictions.videos == ("b", "empty", "a")
@@ -130,7 +131,7 @@ def test_predictions_hold_what_the_file_says(tmp_path):
 
 
 def test_no_predictions_at_all(tmp_path):
-    predictions = annotations_lib.read_predictions(
+    predictions = submission.read_detections(
         write(tmp_path / "p.json", {"results": {}})
     )
     assert predictions.videos == predictions.labels == ()
@@ -139,7 +140,7 @@ def test_no_predictions_at_all(tmp_path):
 
 def test_infinite_scores_are_read(tmp_path):
     rows = [{"label": "Dive", "score": -np.inf, "segment": [0, 1]}]
-    predictions = annotations_lib.read_predictions(
+    predictions = submission.read_detections(
         write(tmp_path / "p.json", {"results": {"a": rows}})
     )
     assert predictions.scores.tolist() == [-np.inf]
@@ -147,15 +148,15 @@ def test_infinite_scores_are_read(tmp_path):
 
 def test_written_predictions_read_back_and_are_a_submission(tmp_path):
     path = write(tmp_path / "p.json", {"results": RESULTS})
-    predictions = annotations_lib.read_predictions(path)
+    predictions = submission.read_detections(path)
     for name in ("one.json", "two.json"):
-        annotations_lib.write_predictions(tmp_path / name, predictions, details="TSN")
+        submission.write_detections(tmp_path / name, predictions, details="TSN")
     assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
     content = json.loads((tmp_path / "one.json").read_text(encoding="utf-8"))
     assert list(content) == ["version", "results", "external_data"]
     assert content["external_data"] == {"used": True, "details": "TSN"}
     assert list(content["results"]) == ["b", "empty", "a"]
-    again = annotations_lib.read_predictions(tmp_path / "one.json")
+    again = submission.read_detections(tmp_path / "one.json")
     for column, other in zip(predictions, again, strict=True):
         np.testing.assert_array_equal(column, other)
 
@@ -170,10 +171,10 @@ def test_writing_keeps_a_video_together_and_every_digit(tmp_path):
         scores=np.array([0.5, 0.25, 1 / 3]),
     )
     path = tmp_path / "p.json"
-    annotations_lib.write_predictions(path, predictions, details="")
+    submission.write_detections(path, predictions, details="")
     content = json.loads(path.read_text(encoding="utf-8"))
     assert content["external_data"] == {"used": False, "details": ""}
-    again = annotations_lib.read_predictions(path)
+    again = submission.read_detections(path)
     assert again.video.tolist() == [0, 1, 1]
     np.testing.assert_array_equal(again.scores, [0.25, 0.5, 1 / 3])
     np.testing.assert_array_equal(again.segments, predictions.segments[[1, 0, 2]])
@@ -185,7 +186,7 @@ def test_unwritable_scores_leave_no_file(tmp_path):
         np.array([np.nan]),
     )  # fmt: skip
     with pytest.raises(ValueError):
-        annotations_lib.write_predictions(tmp_path / "p.json", predictions, details="")
+        submission.write_detections(tmp_path / "p.json", predictions, details="")
     assert not list(tmp_path.iterdir())
 
 
@@ -306,7 +307,7 @@ def detected(**changes):
 def test_mistakes_in_predictions_are_named(tmp_path, content, message):
     path = write(tmp_path / "p.json", content)
     with pytest.raises(errors.InputError) as caught:
-        annotations_lib.read_predictions(path)
+        submission.read_detections(path)
     assert str(caught.value).startswith(f"{path}: ")
     assert message in str(caught.value)
 
@@ -315,7 +316,7 @@ def test_byte_order_mark_and_line_ends_change_nothing(tmp_path):
     plain = write(tmp_path / "p.json", {"results": RESULTS})
     text = json.dumps({"results": RESULTS}, indent=1).replace("\n", "\r\n")
     (tmp_path / "q.json").write_bytes(b"\xef\xbb\xbf" + text.encode())
-    one, other = map(annotations_lib.read_predictions, (plain, tmp_path / "q.json"))
+    one, other = map(submission.read_detections, (plain, tmp_path / "q.json"))
     for column, again in zip(one, other, strict=True):
         np.testing.assert_array_equal(column, again)
 
@@ -329,7 +330,7 @@ def test_large_file_takes_no_more_memory_than_about_its_size(tmp_path, monkeypat
     content = {"results": {f"video{index}": rows for index in range(400)}}
     path = write(tmp_path / "p.json", content)
     tracemalloc.start()
-    predictions = annotations_lib.read_predictions(path)
+    predictions = submission.read_detections(path)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert predictions.scores.size == 20_000
@@ -348,21 +349,21 @@ def test_numbers_and_depths_that_python_refuses(tmp_path, score, message):
     path = tmp_path / "p.json"
     path.write_text('{"results": {"a": [{"score": ' + score + "}]}}")
     with pytest.raises(errors.InputError) as caught:
-        annotations_lib.read_predictions(path)
+        submission.read_detections(path)
     assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_hostile_names_stay_on_one_line(tmp_path):
     path = write(tmp_path / "p.json", {"results": {"a\n\x1b[2J": 0}})
     with pytest.raises(errors.InputError, match=r"results\['a\\n\\x1b\[2J'\]: exp"):
-        annotations_lib.read_predictions(path)
+        submission.read_detections(path)
 
 
 def test_a_video_that_stands_twice_is_refused(tmp_path):
     path = tmp_path / "p.json"
     path.write_text('{"results": {"a": [], "a": []}}', encoding="utf-8")
     with pytest.raises(errors.InputError, match="'a' stands twice"):
-        annotations_lib.read_predictions(path)
+        submission.read_detections(path)
 
 
 @needs_shared
@@ -388,7 +389,7 @@ def test_real_annotation_files(name, subset, counts):
 
 @needs_shared
 def test_real_predictions():
-    predictions = annotations_lib.read_predictions(
+    predictions = submission.read_detections(
         SHARED / "eval_truth" / "thumos14" / "autoloc_predictions.json"
     )
     assert predictions.scores.shape == (20763,)

@@ -102,6 +102,8 @@ def test_features_are_rgb_then_flow(release):
     np.testing.assert_array_equal(rgb, values.astype(np.float32), strict=True)
     np.testing.assert_array_equal(flow, -values.astype(np.float32), strict=True)
     assert dataset.read_streams("video_validation_0000052")[0].shape == (2, D)
+    for name, video in dataset.videos.items():
+        assert dataset.read(name).shape == (video.length, 2 * D)
 
 
 def test_time_base_and_subsets(release):

@@ -10,6 +10,7 @@ import pytest
 from cleannet_jax import errors, evaluate
 from cleannet_jax import results as results_lib
 from cleannet_jax.data import annotations as annotations_lib
+from cleannet_jax.data.detections import submission
 from cleannet_jax.report import evaluation
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -61,9 +62,7 @@ def report(write):
     )
 
     def evaluate_results(results, *, subset="test", tious=(0.5, 0.7), **options):
-        predictions = annotations_lib.read_predictions(
-            write("p.json", {"results": results})
-        )
+        predictions = submission.read_detections(write("p.json", {"results": results}))
         return evaluate.evaluate(
             predictions, annotations, subset=subset, tious=tious, **options
         )
@@ -79,7 +78,7 @@ def found_subset(write):
         annotations = write("gt.json", {"database": database})
         predictions = write("p.json", {"results": results})
         return evaluate.find_subset(
-            annotations_lib.read_predictions(predictions),
+            submission.read_detections(predictions),
             annotations_lib.read_annotations(annotations),
             source="p.json",
         )
@@ -182,7 +181,7 @@ def test_variant_is_named_and_checked(write):
     database = {name: {"subset": "test", "annotations": [DIVE]} for name in names}
     results = {name: [row()] for name in names}
     found = evaluate.evaluate(
-        annotations_lib.read_predictions(write("p.json", {"results": results})),
+        submission.read_detections(write("p.json", {"results": results})),
         annotations_lib.read_annotations(write("gt.json", {"database": database})),
         subset="test",
         tious=(0.5,),
@@ -202,7 +201,7 @@ def test_cliff_diving_without_diving_warns(write):
     database = {"a": {"subset": "test", "annotations": both}}
     results = {"a": [row(label="CliffDiving")]}
     found = evaluate.evaluate(
-        annotations_lib.read_predictions(write("p.json", {"results": results})),
+        submission.read_detections(write("p.json", {"results": results})),
         annotations_lib.read_annotations(write("gt.json", {"database": database})),
         subset="test",
         tious=(0.5,),
@@ -267,7 +266,7 @@ def test_prefix_missing_in_the_predictions(write):
     annotations = annotations_lib.read_annotations(
         write("gt.json", {"database": {"v_a": DATABASE["a"]}})
     )
-    predictions = annotations_lib.read_predictions(
+    predictions = submission.read_detections(
         write("p.json", {"results": {"a": [row()]}})
     )
     with pytest.raises(errors.InputError, match="with the prefix 'v_', 1 of"):
@@ -375,7 +374,7 @@ def test_names_cannot_drive_the_terminal(write, label):
         for name in ("a", f"c{label}")
     }
     found = evaluate.evaluate(
-        annotations_lib.read_predictions(write("p.json", {"results": rows})),
+        submission.read_detections(write("p.json", {"results": rows})),
         annotations_lib.read_annotations(write("gt.json", {"database": database})),
         subset="test",
         tious=(0.5,),
@@ -484,7 +483,7 @@ def test_published_table_of_autoloc(tmp_path):
     # AutoLoc (ECCV 2018), its mAP on THUMOS14 at tIoU 0.1 to 0.9, as published.
     published = [0.467, 0.417, 0.358, 0.290, 0.212, 0.134, 0.058, 0.016, 0.002]
     found = evaluate.evaluate(
-        annotations_lib.read_predictions(TRUTH / "thumos14/autoloc_predictions.json"),
+        submission.read_detections(TRUTH / "thumos14/autoloc_predictions.json"),
         annotations_lib.read_annotations(TRUTH / "thumos14/gt_autoloc_dump.json"),
         subset="test",
         tious=evaluate.THUMOS14_TIOUS,
@@ -506,7 +505,7 @@ def test_published_table_of_autoloc(tmp_path):
 def test_kits_on_variants(variant, protocol, name):
     content = json.loads((TRUTH / "thumos14/expected_variants.json").read_text())
     found = evaluate.evaluate(
-        annotations_lib.read_predictions(TRUTH / "thumos14/autoloc_predictions.json"),
+        submission.read_detections(TRUTH / "thumos14/autoloc_predictions.json"),
         annotations_lib.read_annotations(TRUTH / "thumos14/gt.json"),
         subset="test",
         tious=evaluate.THUMOS14_TIOUS,

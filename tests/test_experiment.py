@@ -8,8 +8,8 @@ import pytest
 
 import cleannet_jax
 from cleannet_jax import config, errors, experiment, methods, runs, train
-from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import recovered_heads
+from cleannet_jax.data.detections import submission
 from cleannet_jax.models import head, untrimmednet
 from cleannet_jax.report import experiment as report_lib
 
@@ -59,8 +59,8 @@ def test_a_run_from_training_to_new_detections(feature_folder, tiny_config, tmp_
         "localize.py", folder, "--data", feature_folder, "--out", out, "--scp", scp
     )
     assert done.returncode == 0, done.stderr
-    first = annotations_lib.read_predictions(folder / "predictions" / "full.json")
-    second = annotations_lib.read_predictions(out)
+    first = submission.read_detections(folder / "predictions" / "full.json")
+    second = submission.read_detections(out)
     assert first.labels == second.labels and len(first.scores) > 0
     np.testing.assert_allclose(first.segments, second.segments, rtol=1e-5)
     # In three lines of Python, from public names, wherever the folder has been moved.

@@ -47,6 +47,9 @@ def check(dataset, name, length, *, rgb, flow):
     for array, value in zip(found, (rgb, flow), strict=True):
         np.testing.assert_array_equal(array, stream(length, value))
         assert type(array) is np.ndarray and array.flags.owndata
+    joint = dataset.read(name)
+    np.testing.assert_array_equal(joint, np.concatenate(found, axis=1))
+    assert joint.dtype == np.float32 and len(joint) == dataset.videos[name].length
 
 
 def check_manifest(dataset, tmp_path):

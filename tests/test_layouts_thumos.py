@@ -8,7 +8,7 @@ import pytest
 
 from cleannet_jax import errors
 from cleannet_jax.data import annotations as annotations_lib
-from cleannet_jax.data.detections import thumos
+from cleannet_jax.data.detections import submission, thumos
 from cleannet_jax.metrics import average_precision
 
 TRUTH = pathlib.Path(__file__).parents[2] / "shared" / "eval_truth" / "thumos14"
@@ -236,7 +236,7 @@ def test_the_official_annotations_are_read_as_the_kit_has_them(tmp_path):
 def test_the_kits_value_from_text_files_alone(tmp_path):
     write_as_the_kit(tmp_path / "test", "test", TRUTH / "gt.json")
     annotations = thumos.read_annotations(tmp_path)
-    predictions = annotations_lib.read_predictions(TRUTH / "autoloc_predictions.json")
+    predictions = submission.read_detections(TRUTH / "autoloc_predictions.json")
     thumos.write_detections(tmp_path / "found.txt", predictions)
     result = average_precision.thumos14(
         thumos.read_detections(tmp_path / "found.txt"),

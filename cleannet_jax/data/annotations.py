@@ -1,28 +1,24 @@
-"""Annotations and predictions in ActivityNet's JSON schema. Times are seconds.
+"""Annotations in ActivityNet's JSON schema. Times are seconds.
 
 An annotation file is an object with the key `database`, from a video's id to
 `{"subset": ..., "duration": ..., "fps": ..., "annotations": [{"segment": [start, end],
 "label": ...}], "labels": [...]}`, where `duration` and `fps` may be absent. `labels`
 are of the whole video: training needs no segments, and an entry that has labels may
-lack `annotations`. A prediction file is an
-object with the key `results`, from a video's id to a list of `{"segment", "label",
-"score"}`. Other keys are not read. Ids and labels are kept as they are spelled, ids
-and segments in the order of the file; nothing is clipped, dropped or merged.
-
-Messages name a place as `results['some video'][2]`: the third entry of that video.
+lack `annotations`. Other keys are not read. Ids and labels are kept as they are
+spelled, ids and segments in the order of the file; nothing is clipped, dropped or
+merged.
 """
 
 import dataclasses
-import math
 import os
 import reprlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from cleannet_jax import errors
-from cleannet_jax.data import files
+from cleannet_jax.data import files, schema
 from cleannet_jax.metrics import average_precision
 
 # What THUMOS14 calls footage that could not be assigned to a category.
@@ -152,134 +148,26 @@ def ambiguous(annotations: Annotations, *, subset: str) -> average_precision.Ins
     )
 
 
-def read_predictions(path: str | os.PathLike) -> average_precision.Instances:
-    """Returns the detections of a prediction file, [M], in the order of the file.
-
-    Videos with an empty list are kept among the names; labels are in the order of
-    their first use. Scores may be infinite, since their order is what counts.
-
-    Raises:
-      InputError: the file is not JSON or departs from the schema; the message names
-        the first place that does.
-    """
-    names: list[str] = []
-    labels: dict[str, int] = {}
-    blocks = [_detections([], "", labels)]
-    for name, rows in files.iterate_json(path, "results"):
-        names.append(name)
-        blocks.append(_detections(rows, f"{path}: results[{name!r}]", labels))
-    label, segments, scores = map(np.concatenate, zip(*blocks, strict=True))
-    counts = [len(block[0]) for block in blocks[1:]]
-    return average_precision.Instances(
-        videos=tuple(names),
-        labels=tuple(labels),
-        video=np.repeat(np.arange(len(names)), counts),
-        label=label,
-        segments=segments,
-        scores=scores,
-    )
-
-
-def read_proposals(path: str | os.PathLike) -> dict[str, Any]:
-    """Returns a prediction file as it is, once every row has a segment and a label.
-
-    Unlike in `read_predictions`, rows need no score and other keys are kept.
-
-    Raises:
-      InputError: the file is not JSON or departs from the schema; the message names
-        the first place that does.
-    """
-    content = files.read_json(path)
-    for name, rows in _section(content, "results", path).items():
-        where = f"{path}: results[{name!r}]"
-        for row, proposal in enumerate(_list(rows, where)):
-            _segment(proposal, f"{where}[{row}]")
-            _text(proposal, "label", f"{where}[{row}]")
-            if "score" in proposal and math.isinf(_score(proposal, f"{where}[{row}]")):
-                raise errors.InputError(
-                    f"{where}[{row}]: score: expected a finite number, found"
-                    f" {reprlib.repr(proposal['score'])}"
-                )
-    return content
-
-
-def write_predictions(
-    path: str | os.PathLike, predictions: average_precision.Instances, *, details: str
-) -> None:
-    """Writes detections as an ActivityNet submission, whole or not at all.
-
-    Every name in `predictions.videos` is written, with an empty list where it has no
-    detection, and the rows of a video keep their order.
-
-    Args:
-      path: where the file is to be; its folder must exist.
-      predictions: [M] finite segments with finite scores.
-      details: what the submission says about data from outside of the benchmark;
-        empty if there was none.
-
-    Raises:
-      ValueError: a score or an end of a segment is not finite.
-    """
-    results: dict[str, list] = {name: [] for name in predictions.videos}
-    columns = (column.tolist() for column in predictions[2:])
-    for video, label, segment, score in zip(*columns, strict=True):
-        results[predictions.videos[video]].append(
-            {"label": predictions.labels[label], "score": score, "segment": segment}
-        )
-    external_data = {"used": bool(details), "details": details}
-    files.write_json(
-        path,
-        {"version": "VERSION 1.3", "results": results, "external_data": external_data},
-    )
-
-
-def _detections(
-    rows: Any, where: str, labels: dict[str, int]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Label, segment and score of each detection of a video; new labels are added."""
-    label, segments, scores = [], [], []
-    for row, detection in enumerate(_list(rows, where)):
-        place = f"{where}[{row}]"
-        segments.append(_segment(detection, place))
-        scores.append(_score(detection, place))
-        name = _text(detection, "label", place)
-        label.append(labels.setdefault(name, len(labels)))
-    return (
-        np.array(label, int),
-        np.array(segments, float).reshape(-1, 2),
-        np.array(scores, float),
-    )
-
-
-def _section(content: Any, key: str, path: str | os.PathLike) -> dict[str, Any]:
-    """The object under a key of the file's top level, with a video's id per entry."""
-    section = _field(content, key, str(path))
-    if not isinstance(section, dict):
-        raise errors.InputError(
-            f"{path}: {key}: expected an object from video ids, found"
-            f" {reprlib.repr(section)}"
-        )
-    return section
-
-
 def _video(name: str, entry: Any, where: str) -> Video:
     """One entry of a database."""
-    subset = _text(entry, "subset", where)
+    subset = schema.text(entry, "subset", where)
     tags = _tags(entry, where)
-    rows = entry.get("annotations", []) if tags else _field(entry, "annotations", where)
-    rows = _list(rows, f"{where}.annotations")
+    rows = entry.get("annotations", [])
+    if not tags:
+        rows = schema.field(entry, "annotations", where)
+    rows = schema.rows(rows, f"{where}.annotations")
     labels, segments = [], []
     for row, annotation in enumerate(rows):
         place = f"{where}.annotations[{row}]"
-        labels.append(_text(annotation, "label", place))
-        segments.append(_segment(annotation, place))
+        labels.append(schema.text(annotation, "label", place))
+        segments.append(schema.segment(annotation, place))
     pairs = np.array(segments, float).reshape(-1, 2)
     is_ambiguous = np.array([label == AMBIGUOUS for label in labels], bool)
     return Video(
         id=name,
         subset=subset,
-        duration=_positive(entry, "duration", where),
-        fps=_positive(entry, "fps", where),
+        duration=schema.positive(entry, "duration", where),
+        fps=schema.positive(entry, "fps", where),
         segments=pairs[~is_ambiguous],
         labels=tuple(label for label in labels if label != AMBIGUOUS),
         ambiguous=pairs[is_ambiguous],
@@ -289,7 +177,7 @@ def _video(name: str, entry: Any, where: str) -> Video:
 
 def _tags(entry: dict[str, Any], where: str) -> tuple[str, ...]:
     """The labels of a whole video; none without the key."""
-    tags = _list(entry.get("labels", []), f"{where}.labels")
+    tags = schema.rows(entry.get("labels", []), f"{where}.labels")
     for row, tag in enumerate(tags):
         if not isinstance(tag, str) or tag in ("", AMBIGUOUS):
             raise errors.InputError(
@@ -297,87 +185,3 @@ def _tags(entry: dict[str, Any], where: str) -> tuple[str, ...]:
                 f" {reprlib.repr(tag)}"
             )
     return tuple(tags)
-
-
-def _field(entry: Any, key: str, where: str) -> Any:
-    """The value under a key that must be there."""
-    if not isinstance(entry, dict):
-        raise errors.InputError(
-            f"{where}: expected an object with the key {key!r}, found"
-            f" {reprlib.repr(entry)}"
-        )
-    if key not in entry:
-        raise errors.InputError(
-            f"{where}: expected the key {key!r}, found only {reprlib.repr(list(entry))}"
-        )
-    return entry[key]
-
-
-def _list(value: Any, where: str) -> Sequence[Any]:
-    """The value, which must be a list."""
-    if not isinstance(value, list):
-        raise errors.InputError(
-            f"{where}: expected a list, found {reprlib.repr(value)}"
-        )
-    return value
-
-
-def _text(entry: Any, key: str, where: str) -> str:
-    """The text under a key that must be there."""
-    value = _field(entry, key, where)
-    if not isinstance(value, str) or not value:
-        raise errors.InputError(
-            f"{where}: {key}: expected a name, found {reprlib.repr(value)}"
-        )
-    return value
-
-
-def _number(value: Any) -> float:
-    """A number, or text that is one, as a float; NaN for anything else."""
-    if isinstance(value, bool):
-        return math.nan
-    try:
-        return float(value)
-    except (OverflowError, TypeError, ValueError):
-        return math.nan
-
-
-def _positive(entry: dict[str, Any], key: str, where: str) -> float | None:
-    """The number above zero under a key, None where there is none."""
-    if entry.get(key) is None:
-        return None
-    value = _number(entry[key])
-    if not 0 < value < math.inf:
-        raise errors.InputError(
-            f"{where}: {key}: expected a number above 0, found"
-            f" {reprlib.repr(entry[key])}"
-        )
-    return value
-
-
-def _segment(entry: Any, where: str) -> tuple[float, float]:
-    """The segment of an annotation or a detection, in seconds."""
-    value = _field(entry, "segment", where)
-    ends = [_number(end) for end in value] if isinstance(value, list) else []
-    if len(ends) != 2 or not all(map(math.isfinite, ends)):
-        raise errors.InputError(
-            f"{where}: segment: expected [start, end] in seconds, found"
-            f" {reprlib.repr(value)}"
-        )
-    if ends[1] < ends[0]:
-        raise errors.InputError(
-            f"{where}: segment: expected an end that is not before the start, found"
-            f" {reprlib.repr(value)}"
-        )
-    return ends[0], ends[1]
-
-
-def _score(entry: Any, where: str) -> float:
-    """The score of a detection."""
-    value = _field(entry, "score", where)
-    score = math.nan if isinstance(value, str) else _number(value)
-    if math.isnan(score):
-        raise errors.InputError(
-            f"{where}: score: expected a number, found {reprlib.repr(value)}"
-        )
-    return score

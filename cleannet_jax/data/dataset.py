@@ -50,7 +50,8 @@ class Dataset:
         features, which count as videos without detections.
       train_subset: the subset to train on.
       evaluation_subset: the subset to localize in and to score.
-      read: id -> F, (T, width of all streams) float32. Called from several threads at once.
+      read: id -> F, (T, width of all streams) float32. Called from several threads at
+        once.
       generated: whether the features are made up rather than recorded.
       manifest: says what the features are; None where they were made in memory.
       read_streams: id -> an array for each stream, (T, its width), of the type that it

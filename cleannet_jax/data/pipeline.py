@@ -43,7 +43,7 @@ def training_pipeline(
       more: what an example has beside the features, from an id and B_T.
 
     Returns:
-      An iterator of dicts: features (B_T, 2D) float32; length () int32, T; labels (N,)
+      An iterator of dicts: features (B_T, width) float32; length () int32, T; labels (N,)
       float32, 1 for each label of the video; label_indices (max_labels,) int32, the
       same as ascending indices, then -1; index () int32, into `train_ids`.
 
@@ -99,7 +99,7 @@ def paired_pipeline(
       max_snippets: how many snippets of a video are taken at most.
 
     Returns:
-      An iterator of dicts: features (B, B_T, 2D) float32; length (B,) int32; labels
+      An iterator of dicts: features (B, B_T, width) float32; length (B,) int32; labels
       (B, N) float32; index (B,) int32, into `train_ids`.
 
     Raises:
@@ -157,7 +157,7 @@ def evaluation_pipeline(
       buckets: lengths to pad to, ascending; the last one holds the longest video.
 
     Returns:
-      An iterator of dicts: features (B_T, 2D) float32; length () int32, T; index ()
+      An iterator of dicts: features (B_T, width) float32; length () int32, T; index ()
       int32, into `ids`.
 
     Raises:

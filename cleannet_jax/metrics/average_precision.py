@@ -23,6 +23,8 @@ or a crash, it is defined here:
   detections change nothing. The kits can stop instead.
 * Without any detection the AP is 0. THUMOS14's kit stops instead.
 * Names of videos are compared whole; THUMOS14's kit drops an ending ".mp4".
+
+All of it is in one file, long as it is: ranking, matching and area define one number.
 """
 
 from collections.abc import Callable, Collection, Sequence

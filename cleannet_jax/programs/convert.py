@@ -163,7 +163,7 @@ def _counted(items: Iterator[Any], bar: Any) -> Iterator[Any]:
 
 def _convert_results(parsed: argparse.Namespace, given: dict[str, Any]) -> int:
     """Converts detections; returns the exit code."""
-    from cleannet_jax.data import annotations as annotations_lib
+    from cleannet_jax.data.detections import files as detections
     from cleannet_jax.data.layouts import autoloc
 
     needed = {"dataset", "annotations"}
@@ -177,7 +177,7 @@ def _convert_results(parsed: argparse.Namespace, given: dict[str, Any]) -> int:
         raise errors.InputError(f"{parsed.to}: is there already")
     details = f"AutoLoc's detections, converted from {parsed.source}"
     try:
-        annotations_lib.write_predictions(parsed.to, predictions, details=details)
+        detections.write(parsed.to, predictions, details=details)
     except OSError as error:
         raise errors.InputError(f"{parsed.to}: {error.strerror}") from None
     count, videos = len(predictions.video), len(predictions.videos)

@@ -56,9 +56,8 @@ def parser() -> options.Parser:
 def run(parsed: argparse.Namespace) -> int:
     """Localizes and writes; says what was done."""
     from cleannet_jax import experiment, localize, logs, methods, runs
-    from cleannet_jax.data import annotations as annotations_lib
     from cleannet_jax.data import snippets
-    from cleannet_jax.data.detections import thumos
+    from cleannet_jax.data.detections import files as detections
     from cleannet_jax.programs import compilation
 
     compilation.cache(parsed.compilation_cache)
@@ -99,11 +98,8 @@ def run(parsed: argparse.Namespace) -> int:
             scp=parsed.scp,
             progress=lambda done, total: bar.update(),
         )
-    if parsed.out.endswith(".txt"):
-        thumos.write_detections(parsed.out, predictions)
-    else:
-        details = experiment.details(dataset)
-        annotations_lib.write_predictions(parsed.out, predictions, details=details)
+    details = experiment.details(dataset)
+    detections.write(parsed.out, predictions, details=details)
     if dataset.generated:
         print(experiment.GENERATED_NOTE)
     count = len(predictions.scores)

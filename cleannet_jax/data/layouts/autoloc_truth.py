@@ -52,7 +52,7 @@ def read_meta(opened: release_lib.Opened) -> dict[str, tuple[float, float]]:
 def own_annotations(
     opened: release_lib.Opened, meta: Mapping[str, tuple[float, float]]
 ) -> tuple[annotations_lib.Annotations, tuple[str, ...]]:
-    """Returns annotations from the pickles, or else from the rows' labels, and notes."""
+    """Returns annotations from the pickles, or else the rows' labels, and notes."""
     categories = release_lib.categories(opened.release, None)
     videos: dict[str, annotations_lib.Video] = {}
     notes: list[str] = []
@@ -80,7 +80,7 @@ def own_annotations(
 def with_meta(
     truth: annotations_lib.Annotations, meta: Mapping[str, tuple[float, float]]
 ) -> annotations_lib.Annotations:
-    """Returns annotations with frame rates, and durations they lack, of the meta data."""
+    """Returns annotations with rates, and durations they lack, of the meta data."""
     videos = dict(truth.videos)
     for video_id in meta.keys() & videos.keys():
         duration, fps = meta[video_id]

@@ -96,8 +96,8 @@ def feature_length(
     """Returns T of one video from the headers of its files; T is at least 1.
 
     Raises:
-      arrays.ArrayError: a file is absent, is not a whole two-dimensional array of floats,
-        has another width than the manifest declares or another length than another
+      arrays.ArrayError: a file is absent, is not a whole two-dimensional array of
+        floats, has another width than the manifest declares or another length than another
         stream, or holds no snippet.
       InputError: the id cannot be part of a file name.
     """

@@ -202,8 +202,8 @@ def _numbered_pairs(
     for number, streams in pairs.items():
         if number not in numbers:
             raise errors.InputError(
-                f"{streams['rgb']}: found {number!r}, expected a number from 1 to {len(names)}, a"
-                f" line of {list_path}"
+                f"{streams['rgb']}: found {number!r}, expected a number from 1 to"
+                f" {len(names)}, a line of {list_path}"
             )
     return {numbers[number]: pair for number, pair in pairs.items()}
 

@@ -99,7 +99,8 @@ def matched_ids(
     if not ids:
         raise errors.InputError(
             f"{place}: none of the {len(found)} videos with features"
-            f" ({agreement.listed(found)}) is annotated in {annotations.path} ({agreement.listed(wanted)})"
+            f" ({agreement.listed(found)}) is annotated in"
+            f" {annotations.path} ({agreement.listed(wanted)})"
         )
     for video_id in ids:
         if not manifest_lib.is_path_part(video_id):

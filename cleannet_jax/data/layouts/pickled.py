@@ -37,8 +37,8 @@ def read_array(path: str | os.PathLike) -> np.ndarray:
     array = unpickle.load(buffer, place=str(path), start=header.start)
     if not isinstance(array, np.ndarray) or array.shape != header.shape:
         raise errors.InputError(
-            f"{path}: found {unpickle_machine.kind_of(array)}, expected an array of shape"
-            f" {header.shape} as the header declares"
+            f"{path}: found {unpickle_machine.kind_of(array)}, expected an array of"
+            f" shape {header.shape} as the header declares"
         )
     return array
 
@@ -67,8 +67,8 @@ def frame_columns(frame: Any, *, place: str) -> dict[str, np.ndarray]:
                 columns[_column_name(name)] = _column(column)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError):
         raise errors.InputError(
-            f"{place}: found {unpickle_machine.kind_of(frame)}, expected a DataFrame of pandas"
-            " 0.15 to 1.2"
+            f"{place}: found {unpickle_machine.kind_of(frame)}, expected a DataFrame of"
+            " pandas 0.15 to 1.2"
         ) from None
     if len(columns) != len(names) or len(set(map(len, columns.values()))) > 1:
         raise errors.InputError(

@@ -1,0 +1,129 @@
+"""Detections as an ActivityNet submission, in JSON. Times are seconds.
+
+A file is an object with the key `results`, from a video's id to a list of `{"segment",
+"label", "score"}`. Other keys are not read. Ids and labels are kept as they are
+spelled, in the order of the file; nothing is clipped, dropped or merged.
+"""
+
+import math
+import os
+import reprlib
+from typing import Any
+
+import numpy as np
+
+from cleannet_jax import errors
+from cleannet_jax.data import files, schema
+from cleannet_jax.metrics import average_precision
+
+
+def read_detections(path: str | os.PathLike) -> average_precision.Instances:
+    """Returns the detections of a prediction file, [M], in the order of the file.
+
+    Videos with an empty list are kept among the names; labels are in the order of
+    their first use. Scores may be infinite, since their order is what counts.
+
+    Raises:
+      InputError: the file is not JSON or departs from the schema; the message names
+        the first place that does.
+    """
+    names: list[str] = []
+    labels: dict[str, int] = {}
+    blocks = [_detections([], "", labels)]
+    for name, rows in files.iterate_json(path, "results"):
+        names.append(name)
+        blocks.append(_detections(rows, f"{path}: results[{name!r}]", labels))
+    label, segments, scores = map(np.concatenate, zip(*blocks, strict=True))
+    counts = [len(block[0]) for block in blocks[1:]]
+    return average_precision.Instances(
+        videos=tuple(names),
+        labels=tuple(labels),
+        video=np.repeat(np.arange(len(names)), counts),
+        label=label,
+        segments=segments,
+        scores=scores,
+    )
+
+
+def read_proposals(path: str | os.PathLike) -> dict[str, Any]:
+    """Returns a prediction file as it is, once every row has a segment and a label.
+
+    Unlike in `read_detections`, rows need no score and other keys are kept.
+
+    Raises:
+      InputError: the file is not JSON or departs from the schema; the message names
+        the first place that does.
+    """
+    content = files.read_json(path)
+    for name, rows in _section(content, "results", path).items():
+        where = f"{path}: results[{name!r}]"
+        for row, proposal in enumerate(schema.rows(rows, where)):
+            schema.segment(proposal, f"{where}[{row}]")
+            schema.text(proposal, "label", f"{where}[{row}]")
+            if "score" in proposal and math.isinf(
+                schema.score(proposal, f"{where}[{row}]")
+            ):
+                raise errors.InputError(
+                    f"{where}[{row}]: score: expected a finite number, found"
+                    f" {reprlib.repr(proposal['score'])}"
+                )
+    return content
+
+
+def write_detections(
+    path: str | os.PathLike, predictions: average_precision.Instances, *, details: str
+) -> None:
+    """Writes detections as an ActivityNet submission, whole or not at all.
+
+    Every name in `predictions.videos` is written, with an empty list where it has no
+    detection, and the rows of a video keep their order.
+
+    Args:
+      path: where the file is to be; its folder must exist.
+      predictions: [M] finite segments with finite scores.
+      details: what the submission says about data from outside of the benchmark;
+        empty if there was none.
+
+    Raises:
+      ValueError: a score or an end of a segment is not finite.
+    """
+    results: dict[str, list] = {name: [] for name in predictions.videos}
+    columns = (column.tolist() for column in predictions[2:])
+    for video, label, segment, score in zip(*columns, strict=True):
+        results[predictions.videos[video]].append(
+            {"label": predictions.labels[label], "score": score, "segment": segment}
+        )
+    external_data = {"used": bool(details), "details": details}
+    files.write_json(
+        path,
+        {"version": "VERSION 1.3", "results": results, "external_data": external_data},
+    )
+
+
+def _detections(
+    rows: Any, where: str, labels: dict[str, int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Label, segment and score of each detection of a video; new labels are added."""
+    label, segments, scores = [], [], []
+    for row, detection in enumerate(schema.rows(rows, where)):
+        place = f"{where}[{row}]"
+        segments.append(schema.segment(detection, place))
+        scores.append(schema.score(detection, place))
+        name = schema.text(detection, "label", place)
+        label.append(labels.setdefault(name, len(labels)))
+    return (
+        np.array(label, int),
+        np.array(segments, float).reshape(-1, 2),
+        np.array(scores, float),
+    )
+
+
+def _section(content: Any, key: str, path: str | os.PathLike) -> dict[str, Any]:
+    """The object under a key of the file's top level, with a video's id per entry."""
+    section = schema.field(content, key, str(path))
+    if not isinstance(section, dict):
+        raise errors.InputError(
+            f"{path}: {key}: expected an object from video ids, found"
+            f" {reprlib.repr(section)}"
+        )
+    return section
