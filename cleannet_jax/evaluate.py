@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cleannet_jax import errors
-from cleannet_jax.data import agreement, variants
+from cleannet_jax.data import agreement, annotation_files, variants
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data.detections import files as detections_lib
 from cleannet_jax.metrics import (
@@ -42,6 +42,7 @@ MISSING = {
 THUMOS14_TIOUS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 ACTIVITYNET_TIOUS = average_recall.TIOUS
+THUMOS14_TIOUS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 # Of the characteristics of instances in a diagnosis.
 BINS = diagnosis_lib.BINS
@@ -208,6 +209,15 @@ def read_predictions(path: str | os.PathLike) -> average_precision.Instances:
       InputError: the file is not of its format; the message names the first place.
     """
     return detections_lib.read(path)
+
+
+def read_annotations(path: str | os.PathLike) -> annotations_lib.Annotations:
+    """Returns the content of an annotation file, or of a folder of THUMOS14's.
+
+    Raises:
+      InputError: a file is not of its format; the message names the first place.
+    """
+    return annotation_files.read_annotations(path)
 
 
 def find_subset(

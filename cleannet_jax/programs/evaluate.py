@@ -145,10 +145,10 @@ def _result(parsed: argparse.Namespace) -> tuple[str, dict[str, Any]]:
 def _reports(parsed: argparse.Namespace) -> list[Any]:
     """A report on each of the files that were named."""
     from cleannet_jax import evaluate, thresholds
-    from cleannet_jax.data import annotation_files, variants
+    from cleannet_jax.data import variants
 
     tious = thresholds.parse_tious(parsed.tiou)
-    annotations = annotation_files.read_annotations(parsed.ground_truth)
+    annotations = evaluate.read_annotations(parsed.ground_truth)
     reports = []
     for source in parsed.predictions:
         predictions = evaluate.read_predictions(source)
