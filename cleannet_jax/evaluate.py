@@ -42,7 +42,6 @@ MISSING = {
 THUMOS14_TIOUS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 ACTIVITYNET_TIOUS = average_recall.TIOUS
-THUMOS14_TIOUS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 # Of the characteristics of instances in a diagnosis.
 BINS = diagnosis_lib.BINS
