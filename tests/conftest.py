@@ -1,14 +1,17 @@
 """A small feature folder on disk, as a person would bring one."""
 
 import atexit
+import importlib.metadata
 import json
 import os
 import shutil
 import tempfile
 
 # Compiled programs are kept while the tests run, for the programs that they start too,
-# and nowhere else. JAX reads this when it is imported.
-if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+# and nowhere else. JAX reads this when it is imported. Before 0.10 what came out of the
+# cache could be wrong.
+_VERSION = tuple(map(int, importlib.metadata.version("jax").split(".")[:2]))
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ and _VERSION >= (0, 10):
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="cleannet_tests")
     atexit.register(
         shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True

@@ -222,7 +222,7 @@ def _read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
     found = arrays.read_members(path)
     if "categories" not in found or found["categories"].dtype.kind != "U":
         raise errors.InputError(
-            f"{path}: no .npz file of heads, expected one that bin/convert.py has made"
+            f"{path}: no .npz file of heads, expected one that `cleannet convert` has made"
         )
     return found
 

@@ -37,8 +37,14 @@ def suppress(
     chex.assert_shape(segments, (None, 2))
     chex.assert_equal_shape_prefix([segments, scores], 1)
 
-    explicit = sharding.mesh_is_explicit()
-    read, write = (_read_by_mask, _write_by_mask) if explicit else (_read, _write)
+    kept = Kept(
+        jnp.zeros((max_outputs, 2), segments.dtype),
+        jnp.full((max_outputs,), -jnp.inf, scores.dtype),
+    )
+    if scores.shape[0] == 0:
+        return kept
+    if sharding.mesh_is_explicit():
+        return _suppress_by_masks(segments, scores, kept, max_tiou)
 
     def unfinished(carry):
         count, remaining, _ = carry
@@ -47,61 +53,42 @@ def suppress(
     def keep_best(carry):
         count, remaining, kept = carry
         best = jnp.argmax(remaining)
-        segment = read(segments, best)
+        overlap = segment_ops.tiou(segments, segments[best])
         kept = Kept(
-            write(kept.segments, count, segment),
-            write(kept.scores, count, jnp.max(remaining)),
+            kept.segments.at[count].set(segments[best]),
+            kept.scores.at[count].set(remaining[best]),
         )
         # The best one is removed by name: an empty segment overlaps nothing, itself
         # included.
-        overlap = segment_ops.tiou(segments, segment)
         remaining = jnp.where(overlap > max_tiou, -jnp.inf, remaining)
-        return count + 1, write(remaining, best, -jnp.inf), kept
+        return count + 1, remaining.at[best].set(-jnp.inf), kept
 
-    kept = Kept(
-        jnp.zeros((max_outputs, 2), segments.dtype),
-        jnp.full((max_outputs,), -jnp.inf, scores.dtype),
+    start = jax.tree.map(
+        lambda x: sharding.varying_like(x, segments, scores), (0, scores, kept)
     )
-    if scores.shape[0] == 0:
-        return kept
-    if not explicit:
-        start = (jnp.int32(0), scores, kept)
-        start = jax.tree.map(
-            lambda x: sharding.varying_like(x, segments, scores), start
-        )
-        return jax.lax.while_loop(unfinished, keep_best, start)[2]
+    return jax.lax.while_loop(unfinished, keep_best, start)[2]
 
-    # On a mesh with explicit axes JAX can vmap no loop whose end depends on the data,
-    # nor one that starts from constants.
-    def keep_if_any(count, carry):
-        _, *new = keep_best((count, *carry))
-        some = jnp.any(carry[0] > -jnp.inf)
-        return jax.tree.map(lambda n, o: jnp.where(some, n, o), tuple(new), carry)
 
-    nothing = jnp.where(jnp.arange(max_outputs) < 0, jnp.max(scores), 0)
+def _suppress_by_masks(segments, scores, kept, max_tiou) -> Kept:
+    """The same where the sharding of a vmapped axis is part of the type.
+
+    There JAX can look up no index, and vmap no loop whose end depends on the data, nor
+    one that starts from constants. Several times slower on a CPU.
+    """
+    proposals, places = jnp.arange(len(scores)), jnp.arange(len(kept.scores))
+    nothing = jnp.where(places < 0, jnp.max(scores), 0)
     kept = Kept(nothing[:, None] + kept.segments, nothing + kept.scores)
-    return jax.lax.fori_loop(0, max_outputs, keep_if_any, (scores, kept))[1]
 
+    def keep_best(count, carry):
+        remaining, kept = carry
+        highest = jnp.max(remaining)
+        best = proposals == jnp.argmax(remaining)
+        segment = jnp.sum(jnp.where(best[:, None], segments, 0), axis=0)
+        here = (places == count) & (highest > -jnp.inf)
+        overlap = segment_ops.tiou(segments, segment)
+        return jnp.where((overlap > max_tiou) | best, -jnp.inf, remaining), Kept(
+            jnp.where(here[:, None], segment, kept.segments),
+            jnp.where(here, highest, kept.scores),
+        )
 
-def _read(values: jax.Array, place: jax.Array) -> jax.Array:
-    return values[place]
-
-
-def _write(values: jax.Array, place: jax.Array, value: jax.Array | float) -> jax.Array:
-    return values.at[place].set(value)
-
-
-# Where the sharding of a vmapped axis is part of the type, an index cannot be looked up;
-# several times slower on a CPU.
-
-
-def _read_by_mask(values: jax.Array, place: jax.Array) -> jax.Array:
-    here = jnp.arange(len(values)) == place
-    return jnp.sum(jnp.where(here[:, None], values, 0), axis=0)
-
-
-def _write_by_mask(
-    values: jax.Array, place: jax.Array, value: jax.Array | float
-) -> jax.Array:
-    here = jnp.arange(len(values)) == place
-    return jnp.where(here.reshape(-1, *[1] * (values.ndim - 1)), value, values)
+    return jax.lax.fori_loop(0, len(places), keep_best, (scores, kept))[1]

@@ -20,6 +20,7 @@ def varying_like(value: jax.Array, *others: Any) -> jax.Array:
     missing = tuple(axes - _varying(value))
     if not missing:
         return value
+    value = jax.numpy.asarray(value)
     if hasattr(jax.lax, "pcast"):
         return jax.lax.pcast(value, missing, to="varying")
     return jax.lax.pvary(value, missing)

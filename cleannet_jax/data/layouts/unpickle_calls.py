@@ -44,7 +44,7 @@ def build(machine: unpickle_machine.Machine) -> None:
             target.result = _ordered(target.dtype, *state[:5])
     except errors.InputError:
         raise
-    except (TypeError, ValueError):
+    except (KeyError, TypeError, ValueError):
         raise machine.error("refused the state of an array or of its dtype") from None
     machine.stack.append(target.result)
 
