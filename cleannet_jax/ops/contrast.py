@@ -262,13 +262,17 @@ def _edgeness(psi, window, length) -> jax.Array:
 def _proposal_scores(scp, proposals, window, length) -> ProposalScores:
     """Scores of proposals [..., 2] by an SCP [T, ...]: [..., categories if any]."""
     of_proposals = sharding.explicit_axes(proposals)[:-1]
-    of_categories = sharding.explicit_axes(scp)[1:]
-    score = functools.partial(_scores_of, window=window, length=length)
-    axes = (*of_proposals, *of_categories)
-    return sharding.automatically(score, (scp, proposals), axes)
+    # No mesh axis can share out both: then categories are whole on every device.
+    of_categories = [
+        axis if axis not in of_proposals else None
+        for axis in sharding.explicit_axes(scp)[1:]
+    ]
+    score = functools.partial(_scores_of, window=window)
+    operands = (scp, proposals) if length is None else (scp, proposals, length)
+    return sharding.automatically(score, operands, (*of_proposals, *of_categories))
 
 
-def _scores_of(scp, proposals, *, window, length) -> ProposalScores:
+def _scores_of(scp, proposals, length=None, *, window) -> ProposalScores:
     """The same, on arrays whose sharding is not part of their types."""
     chex.assert_type(proposals, float)
     chex.assert_axis_dimension(proposals, -1, 2)

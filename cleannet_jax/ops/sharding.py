@@ -49,6 +49,7 @@ def automatically(
     if all(axis is None for operand in operands for axis in explicit_axes(operand)):
         return function(*operands)
     spec = jax.sharding.PartitionSpec(*axes)
+    operands = [jax.numpy.asarray(operand) for operand in operands]
     return jax.sharding.auto_axes(function, out_sharding=spec)(*operands)
 
 
