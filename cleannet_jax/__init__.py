@@ -46,15 +46,17 @@ _HOMES = dict.fromkeys(__all__, "cleannet_jax.ops.contrast") | {
 }
 
 
-def __getattr__(name: str) -> typing.Any:
-    """A public name, from the module that it lives in."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
-
-
 def __dir__() -> list[str]:
     """The public names."""
     return [*__all__, "__version__"]
+
+
+if not typing.TYPE_CHECKING:  # which would take any name for one of ours
+
+    def __getattr__(name: str) -> typing.Any:
+        """A public name, from the module that it lives in."""
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+        globals()[name] = value
+        return value

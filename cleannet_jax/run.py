@@ -1,9 +1,4 @@
-"""A trained run in three lines: load it, give it features, look at what it says.
-
-run = cleannet_jax.load_run("checkpoints/thumos14-full-seed0")
-video = run.predict(features)
-video.detections
-"""
+"""A trained run in three lines: load it, give it features, look at what it says."""
 
 import dataclasses
 import os
@@ -218,6 +213,14 @@ class Run:
 def load_run(folder: str | os.PathLike) -> Run:
     """Loads a finished run.
 
+    >>> run = load_run("checkpoints/activitynet12-full-seed0")
+    >>> features = np.zeros((40, run.streams.width), np.float32)
+    >>> video = run.predict(features)  # or {"rgb": ..., "flow": ...}
+    >>> video.scp.shape == (40, len(run.categories))
+    True
+    >>> video.detections == sorted(video.detections, key=lambda found: -found.score)
+    True
+
     Args:
       folder: of the run, wherever it is now.
 
@@ -226,11 +229,6 @@ def load_run(folder: str | os.PathLike) -> Run:
 
     Raises:
       InputError: the folder is not of a finished run.
-
-    Example:
-      run = cleannet_jax.load_run("checkpoints/thumos14-full-seed0")
-      video = run.predict(features)      # (T, D), or {"rgb": ..., "flow": ...}
-      video.detections[0]                # Detection(label, start, end, score)
     """
     folder = pathlib.Path(folder)
     model = runs.read_model(folder)

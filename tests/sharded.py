@@ -3,14 +3,24 @@
 import json
 import os
 
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
+# Nearly all of the time goes into compiling, and little of it matters here.
+os.environ["XLA_FLAGS"] = (
+    "--xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0"
+    " --xla_llvm_disable_expensive_passes=true"
+)
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from cleannet_jax import evaluate_proposals, proposal_scores, suppress
+from cleannet_jax import (
+    edgeness,
+    evaluate_proposals,
+    proposal_scores,
+    suppress,
+    windowed_extrema,
+)
 
 NONE, X = PartitionSpec(), PartitionSpec("x")
 SECOND = PartitionSpec(None, "x")
@@ -22,6 +32,15 @@ OWN = jnp.stack([PROPOSALS + 0.1 * category for category in range(8)])
 SCP = jnp.asarray(rng.random((40, 8)), jnp.float32)
 BATCH = jnp.stack([SCP * (1 - 0.1 * video) for video in range(4)])
 SCORES = jnp.asarray(rng.random((8, 24)), jnp.float32)
+LENGTHS = jnp.asarray([40, 33, 20, 7], jnp.int32)
+
+
+def with_length(scp, proposals, length):
+    return evaluate_proposals(scp, proposals, length=length)
+
+
+def edges(scp, length):
+    return edgeness(scp, length=length)
 
 
 def kept(segments, scores):
@@ -44,6 +63,19 @@ CASES = {
     ),
     "one category": (proposal_scores, (SCP[:, 0], PROPOSALS), (NONE, X), X),
     "suppression": (kept, (PROPOSALS, SCORES), (NONE, X), X),
+    "categories of extrema": (windowed_extrema, (SCP,), (SECOND,), SECOND),
+}
+# What needs the other devices' part, so that only a compiler can share it out.
+TOGETHER = {
+    "snippets": (edges, (SCP[:, 0], LENGTHS[1]), (X, NONE)),
+    "both": (evaluate_proposals, (SCP, PROPOSALS), (SECOND, X)),
+    "categories, own": (evaluate_proposals, (SCP, OWN), (SECOND, NONE)),
+    "lengths": (
+        jax.vmap(with_length, (0, None, 0)),
+        (BATCH, PROPOSALS, LENGTHS),
+        (X, NONE, X),
+    ),
+    "proposals of suppression": (kept, (PROPOSALS, SCORES), (X, NONE)),
 }
 
 
@@ -73,7 +105,7 @@ def gradient_by_shard_map(function, arguments, specs, result):
 
 
 def by_mesh(kind):
-    def run(function, arguments, specs, result):
+    def run(function, arguments, specs, result=None):
         mesh = jax.make_mesh((4,), ("x",), axis_types=(kind,))
         with jax.set_mesh(mesh):
             placed = [
@@ -124,6 +156,9 @@ def main():
                 wanted = jax.grad(total(function), (0, 1))(*rest[0])
                 own = difference(gradient(function, *rest), wanted)
                 found[f"{way}, {name}, gradient"] = own
+    for name, (function, arguments, specs) in TOGETHER.items():
+        shared = by_mesh(AxisType.Explicit)(function, arguments, specs)
+        found[f"explicit, {name}"] = difference(shared, function(*arguments))
     print(json.dumps(found))
 
 

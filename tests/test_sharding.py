@@ -21,6 +21,7 @@ def test_sharded_over_batch_proposals_or_categories():
     )
     assert done.returncode == 0, done.stderr[-2000:]
     differences = json.loads(done.stdout)
-    # Six ways to share the work on three kinds of meshes, and five gradients.
-    assert len(differences) == 3 * 6 + 5
+    # Seven ways to share the work on three kinds of meshes, five gradients, and five
+    # ways that only an explicit mesh makes hard.
+    assert len(differences) == 3 * 7 + 5 + 5
     assert {name: d for name, d in differences.items() if not d < 1e-5} == {}

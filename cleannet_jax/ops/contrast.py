@@ -16,13 +16,16 @@ length, below which a float32 mean would be noise.
 """
 
 import functools
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
-import chex
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
-from cleannet_jax.ops import integral, sharding
+from cleannet_jax.ops import arguments, integral, sharding
+
+Result = TypeVar("Result")
 
 WINDOW = 7
 SHORTEST = 2**-10
@@ -38,7 +41,12 @@ AFTER_END = (1.0, 1.25)
 
 
 class Extrema(NamedTuple):
-    """Maximum and minimum of the window around each snippet, and where they are."""
+    """Maximum and minimum of the window around each snippet, and where they are.
+
+    >>> extrema = windowed_extrema(jnp.array([0.0, 0.5, 1.0]), window=3)
+    >>> extrema.maximum.tolist(), extrema.argmin.tolist()
+    ([0.5, 1.0, 1.0], [0, 0, 1])
+    """
 
     maximum: jax.Array  # [T]
     argmax: jax.Array  # [T] int32, absolute
@@ -47,7 +55,16 @@ class Extrema(NamedTuple):
 
 
 class ProposalScores(NamedTuple):
-    """Scores of proposals, in the unit of the SCP; -inf for a degenerate proposal."""
+    """Scores of proposals, in the unit of the SCP; -inf for a degenerate proposal.
+
+    >>> proposals = jnp.array([[2.0, 6.0], [6.0, 2.0]])
+    >>> scores = proposal_scores(jnp.ones(8), proposals)
+    >>> scores.action.tolist()
+    [1.0, -inf]
+    >>> best = jax.tree.map(jnp.max, scores)  # a tuple of arrays, so a pytree
+    >>> best.action.item()
+    1.0
+    """
 
     action: jax.Array  # [...] Eq. 9
     starting: jax.Array  # [...] Eq. 10
@@ -57,29 +74,261 @@ class ProposalScores(NamedTuple):
 
 
 def windowed_extrema(
-    scp: jax.Array, *, window: int = WINDOW, length: int | jax.Array | None = None
+    scp: ArrayLike, *, window: int = WINDOW, length: ArrayLike | None = None
 ) -> Extrema:
     """Extrema of the part of each snippet's window that is in the video.
 
     Ties go to the earliest snippet (R5).
 
+    >>> scp = jnp.array([0.0, 0.0, 1.0, 1.0, 0.0, 0.0])
+    >>> windowed_extrema(scp, window=3).argmax.tolist()
+    [0, 2, 2, 2, 3, 4]
+
     Args:
       scp: [T], or [T, N] of N categories.
       window: odd number of snippets.
-      length: number of valid snippets.
+      length: number of valid snippets, an integer.
 
     Returns:
       `Extrema`, each of the shape of `scp`.
 
     Raises:
-      ValueError: if the window is not odd and positive.
+      TypeError: if an argument is not an array of floating-point numbers, or not a
+        whole number where one is needed.
+      ValueError: if a shape does not fit, or the window is not odd and positive.
     """
-    if window < 1 or window % 2 == 0:
-        raise ValueError(f"window must be odd and positive, not {window}")
-    chex.assert_type(scp, float)
-    scp = jnp.asarray(scp)
+    scp = arguments.floats("scp", scp, ("T",), ("T", "N"))
+    return _along_time(_windowed_extrema, scp, window, length)
+
+
+def temporal_contrast(
+    scp: ArrayLike, *, window: int = WINDOW, length: ArrayLike | None = None
+) -> jax.Array:
+    """The steepness of a sequence around each snippet.
+
+    c = (ψ_max − ψ_min) / |idx_max − idx_min| over each snippet's window, and 0 where
+    the indices coincide (Eq. 6, R6).
+
+    >>> scp = jnp.array([0.0, 0.0, 1.0, 1.0, 0.0, 0.0])
+    >>> temporal_contrast(scp, window=3).tolist()
+    [0.0, 0.5, 1.0, 0.5, 1.0, 0.0]
+
+    Args:
+      scp: [T] of one category.
+      window: odd number of snippets.
+      length: number of valid snippets, an integer.
+
+    Returns:
+      [T], not negative, and zero from `length` on.
+
+    Raises:
+      TypeError, ValueError: as `windowed_extrema`.
+    """
+    return _along_time(_temporal_contrast, _one_category(scp), window, length)
+
+
+def edgeness(
+    scp: ArrayLike, *, window: int = WINDOW, length: ArrayLike | None = None
+) -> jax.Array:
+    """The temporal contrast, positive on a rising and negative on a falling edge.
+
+    e = m ⊙ c; m = +1 where idx_min ≤ t < idx_max, −1 where idx_max ≤ t < idx_min,
+    and 0 elsewhere (Eq. 7).
+
+    >>> scp = jnp.array([0.0, 0.0, 1.0, 1.0, 0.0, 0.0])
+    >>> edgeness(scp, window=3).tolist()
+    [0.0, 0.5, 0.0, -0.5, 0.0, 0.0]
+
+    Of many categories at once:
+
+    >>> both = jnp.stack([scp, 1 - scp], axis=1)
+    >>> jax.vmap(edgeness, in_axes=1, out_axes=1)(both).shape
+    (6, 2)
+
+    Args:
+      scp: [T] of one category.
+      window: odd number of snippets.
+      length: number of valid snippets, an integer.
+
+    Returns:
+      [T], zero from `length` on.
+
+    Raises:
+      TypeError, ValueError: as `windowed_extrema`.
+    """
+    return _along_time(_edgeness, _one_category(scp), window, length)
+
+
+def proposal_scores(
+    scp: ArrayLike,
+    proposals: ArrayLike,
+    *,
+    window: int = WINDOW,
+    length: ArrayLike | None = None,
+) -> ProposalScores:
+    """Action, starting, ending and contrast scores of proposals (Eqs. 9 to 12).
+
+    Beside them the outer–inner contrast of AutoLoc (Shou et al., ECCV 2018), its loss
+    with the sign turned: avg ψ(x_s : x_e) less the mean of ψ over the quarters of a
+    length before and after, zero outside the video (R2).
+
+    >>> scp = jnp.array([0.0, 0.0, 0.5, 1.0, 1.0, 0.5, 0.5, 0.0])
+    >>> scores = proposal_scores(scp, jnp.array([[2.0, 6.0]]), window=1)
+    >>> scores.action.item(), scores.outer_inner.item()
+    (1.0, 0.5)
+
+    Args:
+      scp: [T] of one category.
+      proposals: [..., 2] in snippets.
+      window: odd number of snippets.
+      length: number of valid snippets, an integer.
+
+    Returns:
+      `ProposalScores`, each [...].
+
+    Raises:
+      TypeError, ValueError: as `windowed_extrema`.
+    """
+    proposals = arguments.floats("proposals", proposals, (..., 2), way_out=_PAIRS)
+    return _proposal_scores(_one_category(scp), proposals, window, length)
+
+
+def contrast_score(
+    scp: ArrayLike,
+    proposals: ArrayLike,
+    *,
+    window: int = WINDOW,
+    length: ArrayLike | None = None,
+) -> jax.Array:
+    """The contrast score of proposals, Eq. 12 alone.
+
+    >>> scp = jnp.array([0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0])
+    >>> proposals = jnp.array([[2.0, 6.0], [3.0, 7.0]])
+    >>> exact, late = contrast_score(scp, proposals)
+    >>> bool(exact > late)
+    True
+
+    It has gradients, in the SCP and in the proposals.
+
+    >>> total = lambda proposals: contrast_score(scp, proposals).sum()
+    >>> jax.jit(jax.grad(total))(proposals).shape
+    (2, 2)
+
+    Args:
+      scp: [T] of one category.
+      proposals: [..., 2] in snippets.
+      window: odd number of snippets.
+      length: number of valid snippets, an integer.
+
+    Returns:
+      [...]
+
+    Raises:
+      TypeError, ValueError: as `windowed_extrema`.
+    """
+    return proposal_scores(scp, proposals, window=window, length=length).contrast
+
+
+def evaluate_proposals(
+    scp: ArrayLike,
+    proposals: ArrayLike,
+    *,
+    window: int = WINDOW,
+    length: ArrayLike | None = None,
+) -> ProposalScores:
+    """Scores of proposals in every category, compiled.
+
+    >>> scp = jnp.array([[0.0, 1.0], [1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    >>> proposals = jnp.array([[1.0, 3.0], [0.0, 1.0], [2.0, 4.0]])
+    >>> evaluate_proposals(scp, proposals).contrast.argmax(axis=1).tolist()
+    [0, 1]
+
+    Args:
+      scp: [T, N] of N categories.
+      proposals: [P, 2] the same for all categories, or [N, P, 2]; in snippets.
+      window: odd number of snippets.
+      length: number of valid snippets, an integer.
+
+    Returns:
+      `ProposalScores`, each [N, P].
+
+    Raises:
+      TypeError, ValueError: as `windowed_extrema`.
+    """
+    scp = arguments.floats(
+        "scp", scp, ("T", "N"), way_out="for one category use proposal_scores"
+    )
+    shapes = ("P", 2), (scp.shape[1], "P", 2)
+    proposals = arguments.floats("proposals", proposals, *shapes, way_out=_PAIRS)
+    return _evaluate_proposals(scp, proposals, _length(length), window=_window(window))
+
+
+@functools.partial(jax.jit, static_argnames="window")
+def _evaluate_proposals(scp, proposals, length, *, window) -> ProposalScores:
+    if proposals.ndim == 3:
+        of_scp, of_proposals = map(sharding.explicit_axes, (scp, proposals))
+        axes = (of_proposals[0] or of_scp[1], of_proposals[1])
+        score = functools.partial(_scores_by_category, window=window)
+        return sharding.automatically(score, (scp, proposals, length), axes)
+    # The categories stay together in rows; only the finished scores are transposed.
+    scores = _proposal_scores(scp, proposals, window, length)
+    return jax.tree.map(jnp.transpose, scores)
+
+
+def _scores_by_category(scp, proposals, length, *, window) -> ProposalScores:
+    """Scores of each category's own proposals, [N, P]."""
+
+    def score(scp, proposals):
+        return _scores_of(scp, proposals, length, window=window)
+
+    return jax.vmap(score, in_axes=(1, 0))(scp, proposals)
+
+
+_PAIRS = "a proposal is a pair (start, end) in snippets"
+_BATCH = "for a batch of videos use jax.vmap"
+
+
+def _one_category(scp: ArrayLike) -> jax.Array:
+    way_out = "for all categories use evaluate_proposals or jax.vmap"
+    return arguments.floats("scp", scp, ("T",), way_out=way_out)
+
+
+def _window(window: int) -> int:
+    window = arguments.whole("window", window)
+    if window % 2 == 0:
+        raise ValueError(
+            f"window: expected an odd number of snippets, found {window}; the snippet "
+            f"itself is in the middle"
+        )
+    return window
+
+
+def _length(length: ArrayLike | None) -> jax.Array | None:
+    """The number of valid snippets, int32."""
+    if length is None:
+        return None
+    array = jnp.asarray(length)
+    if array.shape != ():
+        raise ValueError(
+            f"length: expected one number, found shape {array.shape}; {_BATCH}"
+        )
+    if not jnp.issubdtype(array.dtype, jnp.integer):
+        raise TypeError(f"length: expected an integer, found {array.dtype}")
+    return array.astype(jnp.int32)
+
+
+def _along_time(
+    function: Callable[..., Result], scp: jax.Array, window: int, length: Any
+) -> Result:
+    """function(scp, length, window=window), shared out over devices as the SCP is."""
+    function = functools.partial(function, window=_window(window))
+    axes = sharding.explicit_axes(scp)
+    return sharding.automatically(function, (scp, _length(length)), axes)
+
+
+def _windowed_extrema(scp, length, *, window) -> Extrema:
     snippets = jnp.arange(len(scp), dtype=jnp.int32)
-    last = jnp.maximum(_length(scp, length) - 1, 0)
+    last = len(scp) - 1 if length is None else jnp.maximum(length - 1, 0)
     extrema = None
     # Outside the video the window sees its first or last snippet again: never a new
     # extremum, and a tie goes to the same index.
@@ -104,145 +353,23 @@ def _extended(extrema: Extrema, value: jax.Array, index: jax.Array) -> Extrema:
     )
 
 
-def temporal_contrast(
-    scp: jax.Array, *, window: int = WINDOW, length: int | jax.Array | None = None
-) -> jax.Array:
-    """The steepness of a sequence around each snippet.
-
-    c = (ψ_max − ψ_min) / |idx_max − idx_min| over each snippet's window, and 0 where
-    the indices coincide (Eq. 6, R6).
-
-    Args:
-      scp: [T] of one category.
-      window: odd number of snippets.
-      length: number of valid snippets.
-
-    Returns:
-      [T], not negative, and zero from `length` on.
-    """
-    chex.assert_rank(scp, 1)
-    return _contrast_and_mask(_psi(scp, length), window, length)[0]
-
-
-def edgeness(
-    scp: jax.Array, *, window: int = WINDOW, length: int | jax.Array | None = None
-) -> jax.Array:
-    """The temporal contrast, positive on a rising and negative on a falling edge.
-
-    e = m ⊙ c; m = +1 where idx_min ≤ t < idx_max, −1 where idx_max ≤ t < idx_min,
-    and 0 elsewhere (Eq. 7).
-
-    Args:
-      scp: [T] of one category.
-      window: odd number of snippets.
-      length: number of valid snippets.
-
-    Returns:
-      [T], zero from `length` on.
-    """
-    chex.assert_rank(scp, 1)
-    return _edgeness(_psi(scp, length), window, length)
-
-
-def proposal_scores(
-    scp: jax.Array,
-    proposals: jax.Array,
-    *,
-    window: int = WINDOW,
-    length: int | jax.Array | None = None,
-) -> ProposalScores:
-    """Action, starting, ending and contrast scores of proposals (Eqs. 9 to 12).
-
-    Beside them the outer–inner contrast of AutoLoc (Shou et al., ECCV 2018), its loss
-    with the sign turned: avg ψ(x_s : x_e) less the mean of ψ over the quarters of a
-    length before and after, zero outside the video (R2).
-
-    Args:
-      scp: [T] of one category.
-      proposals: [..., 2] in snippets.
-      window: odd number of snippets.
-      length: number of valid snippets.
-
-    Returns:
-      `ProposalScores`, each [...].
-    """
-    chex.assert_rank(scp, 1)
-    return _proposal_scores(scp, proposals, window, length)
-
-
-def contrast_score(
-    scp: jax.Array,
-    proposals: jax.Array,
-    *,
-    window: int = WINDOW,
-    length: int | jax.Array | None = None,
-) -> jax.Array:
-    """The contrast score of proposals, Eq. 12 alone.
-
-    Args:
-      scp: [T] of one category.
-      proposals: [..., 2] in snippets.
-      window: odd number of snippets.
-      length: number of valid snippets.
-
-    Returns:
-      [...]
-    """
-    return proposal_scores(scp, proposals, window=window, length=length).contrast
-
-
-@functools.partial(jax.jit, static_argnames="window")
-def evaluate_proposals(
-    scp: jax.Array,
-    proposals: jax.Array,
-    *,
-    window: int = WINDOW,
-    length: int | jax.Array | None = None,
-) -> ProposalScores:
-    """Scores of proposals in every category.
-
-    Args:
-      scp: [T, N] of N categories.
-      proposals: [P, 2] the same for all categories, or [N, P, 2]; in snippets.
-      window: odd number of snippets.
-      length: number of valid snippets.
-
-    Returns:
-      `ProposalScores`, each [N, P].
-    """
-    chex.assert_rank(scp, 2)
-    chex.assert_rank(proposals, {2, 3})
-    if proposals.ndim == 3:
-        chex.assert_axis_dimension(proposals, 0, scp.shape[1])
-        scores = functools.partial(proposal_scores, window=window, length=length)
-        return jax.vmap(scores, in_axes=(1, 0))(scp, proposals)
-    # The categories stay together in rows; only the finished scores are transposed.
-    scores = _proposal_scores(scp, proposals, window, length)
-    return jax.tree.map(jnp.transpose, scores)
-
-
-def _length(scp: jax.Array, length: int | jax.Array | None) -> jax.Array:
-    """The number of valid snippets."""
-    return jnp.int32(len(scp)) if length is None else jnp.asarray(length, jnp.int32)
-
-
-def _psi(scp: jax.Array, length: int | jax.Array | None) -> jax.Array:
+def _psi(scp: jax.Array, length: jax.Array | None) -> jax.Array:
     """The signal ψ, in at least float32 and zero in the padding."""
-    chex.assert_type(scp, float)
-    scp = jnp.asarray(scp)
     psi = scp.astype(jnp.promote_types(scp.dtype, jnp.float32))
-    return psi if length is None else _within(psi, length)
+    return _within(psi, length)
 
 
-def _within(signal: jax.Array, length: int | jax.Array | None) -> jax.Array:
+def _within(signal: jax.Array, length: jax.Array | None) -> jax.Array:
     """The signal, zero in the padding."""
+    if length is None:
+        return signal
     snippets = jnp.arange(len(signal)).reshape(-1, *[1] * (signal.ndim - 1))
-    return jnp.where(snippets < _length(signal, length), signal, 0)
+    return jnp.where(snippets < length, signal, 0)
 
 
-def _contrast_and_mask(psi, window, length) -> tuple[jax.Array, jax.Array]:
+def _contrast_and_mask(psi, length, window) -> tuple[jax.Array, jax.Array]:
     """Eqs. 6 and 7: temporal contrast and sign mask, the shape of ψ."""
-    extrema = windowed_extrema(psi, window=window, length=length)
+    extrema = _windowed_extrema(psi, length, window=window)
     snippets = jnp.arange(len(psi), dtype=jnp.int32)
     snippets = snippets.reshape(-1, *[1] * (psi.ndim - 1))
     gap = jnp.maximum(jnp.abs(extrema.argmax - extrema.argmin), 1)
@@ -253,9 +380,14 @@ def _contrast_and_mask(psi, window, length) -> tuple[jax.Array, jax.Array]:
     return _within(contrast, length), mask
 
 
-def _edgeness(psi, window, length) -> jax.Array:
-    """Eq. 7 times Eq. 6, the shape of ψ."""
-    contrast, mask = _contrast_and_mask(psi, window, length)
+def _temporal_contrast(scp, length, *, window) -> jax.Array:
+    """Eq. 6, the shape of the SCP."""
+    return _contrast_and_mask(_psi(scp, length), length, window)[0]
+
+
+def _edgeness(scp, length, *, window) -> jax.Array:
+    """Eq. 7 times Eq. 6, the shape of the SCP."""
+    contrast, mask = _contrast_and_mask(_psi(scp, length), length, window)
     return mask * contrast
 
 
@@ -267,19 +399,16 @@ def _proposal_scores(scp, proposals, window, length) -> ProposalScores:
         axis if axis not in of_proposals else None
         for axis in sharding.explicit_axes(scp)[1:]
     ]
-    score = functools.partial(_scores_of, window=window)
-    operands = (scp, proposals) if length is None else (scp, proposals, length)
+    operands = scp, proposals, _length(length)
+    score = functools.partial(_scores_of, window=_window(window))
     return sharding.automatically(score, operands, (*of_proposals, *of_categories))
 
 
-def _scores_of(scp, proposals, length=None, *, window) -> ProposalScores:
+def _scores_of(scp, proposals, length, *, window) -> ProposalScores:
     """The same, on arrays whose sharding is not part of their types."""
-    chex.assert_type(proposals, float)
-    chex.assert_axis_dimension(proposals, -1, 2)
-    proposals = jnp.asarray(proposals)
     psi = _psi(scp, length)
     psi = psi.astype(jnp.promote_types(psi.dtype, proposals.dtype))
-    edge = integral.apart(lambda psi: _edgeness(psi, window, length))(psi)
+    edge = integral.apart(lambda psi: _edgeness(psi, length, window=window))(psi)
     start, extent, valid = _start_and_extent(proposals, psi.dtype)
 
     def score(sums, *terms):

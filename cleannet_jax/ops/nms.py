@@ -1,13 +1,14 @@
 """Suppression with a fixed number of outputs, so that it jits and vmaps."""
 
+import functools
 from typing import NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
+from cleannet_jax.ops import arguments, sharding
 from cleannet_jax.ops import segments as segment_ops
-from cleannet_jax.ops import sharding
 
 
 class Kept(NamedTuple):
@@ -18,12 +19,18 @@ class Kept(NamedTuple):
 
 
 def suppress(
-    segments: jax.Array, scores: jax.Array, *, max_tiou: float, max_outputs: int
+    segments: ArrayLike, scores: ArrayLike, *, max_tiou: ArrayLike, max_outputs: int
 ) -> Kept:
     """Greedy non-maximum suppression of the proposals of one category (Section 4.1).
 
     Takes the best remaining proposal, removes all that overlap it by more than
     `max_tiou`, and repeats. Among equal scores the earlier proposal wins.
+
+    >>> segments = jnp.array([[0.0, 4.0], [1.0, 4.0], [6.0, 8.0]])
+    >>> scores = jnp.array([0.5, 0.75, 0.25])
+    >>> kept = suppress(segments, scores, max_tiou=0.5, max_outputs=3)
+    >>> kept.scores.tolist()
+    [0.75, 0.25, -inf]
 
     Args:
       segments: [P, 2].
@@ -33,18 +40,33 @@ def suppress(
 
     Returns:
       `Kept`, K places.
-    """
-    chex.assert_shape(segments, (None, 2))
-    chex.assert_equal_shape_prefix([segments, scores], 1)
 
-    kept = Kept(
+    Raises:
+      TypeError: if segments or scores are no arrays of floating-point numbers, or K
+        is no int.
+      ValueError: if a shape does not fit.
+    """
+    segments = arguments.floats("segments", segments, ("P", 2))
+    way_out = "for many categories use jax.vmap"
+    scores = arguments.floats("scores", scores, (len(segments),), way_out=way_out)
+    max_outputs = arguments.whole("max_outputs", max_outputs)
+    if scores.shape[0] == 0:
+        return _nothing(segments, scores, max_outputs)
+    greedily = functools.partial(_suppress, max_tiou=max_tiou, max_outputs=max_outputs)
+    return sharding.automatically(greedily, (segments, scores), ())
+
+
+def _nothing(segments: jax.Array, scores: jax.Array, max_outputs: int) -> Kept:
+    return Kept(
         jnp.zeros((max_outputs, 2), segments.dtype),
         jnp.full((max_outputs,), -jnp.inf, scores.dtype),
     )
-    if scores.shape[0] == 0:
-        return kept
-    if sharding.mesh_is_explicit():
-        return _suppress_by_masks(segments, scores, kept, max_tiou)
+
+
+def _suppress(
+    segments: jax.Array, scores: jax.Array, *, max_tiou: float, max_outputs: int
+) -> Kept:
+    """Suppression of at least one proposal."""
 
     def unfinished(carry):
         count, remaining, _ = carry
@@ -63,32 +85,8 @@ def suppress(
         remaining = jnp.where(overlap > max_tiou, -jnp.inf, remaining)
         return count + 1, remaining.at[best].set(-jnp.inf), kept
 
+    kept = _nothing(segments, scores, max_outputs)
     start = jax.tree.map(
         lambda x: sharding.varying_like(x, segments, scores), (0, scores, kept)
     )
     return jax.lax.while_loop(unfinished, keep_best, start)[2]
-
-
-def _suppress_by_masks(segments, scores, kept, max_tiou) -> Kept:
-    """The same where the sharding of a vmapped axis is part of the type.
-
-    There JAX can look up no index, and vmap no loop whose end depends on the data, nor
-    one that starts from constants. Several times slower on a CPU.
-    """
-    proposals, places = jnp.arange(len(scores)), jnp.arange(len(kept.scores))
-    nothing = jnp.where(places < 0, jnp.max(scores), 0)
-    kept = Kept(nothing[:, None] + kept.segments, nothing + kept.scores)
-
-    def keep_best(count, carry):
-        remaining, kept = carry
-        highest = jnp.max(remaining)
-        best = proposals == jnp.argmax(remaining)
-        segment = jnp.sum(jnp.where(best[:, None], segments, 0), axis=0)
-        here = (places == count) & (highest > -jnp.inf)
-        overlap = segment_ops.tiou(segments, segment)
-        return jnp.where((overlap > max_tiou) | best, -jnp.inf, remaining), Kept(
-            jnp.where(here[:, None], segment, kept.segments),
-            jnp.where(here, highest, kept.scores),
-        )
-
-    return jax.lax.fori_loop(0, len(places), keep_best, (scores, kept))[1]

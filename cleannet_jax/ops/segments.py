@@ -8,6 +8,9 @@ JAX arrays and broadcast over leading axes.
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
+
+from cleannet_jax.ops import arguments
 
 Array = np.ndarray | jax.Array
 
@@ -25,8 +28,11 @@ def clip(segments: jax.Array, *, length: jax.Array | int) -> jax.Array:
     return jnp.clip(segments, 0, length)
 
 
-def tiou(first: jax.Array, second: jax.Array) -> jax.Array:
+def tiou(first: ArrayLike, second: ArrayLike) -> jax.Array:
     """Temporal intersection over union of two segments, in [0, 1].
+
+    >>> tiou(jnp.array([0.0, 4.0]), jnp.array([[1.0, 3.0], [4.0, 8.0]])).tolist()
+    [0.5, 0.0]
 
     Args:
       first: [..., 2].
@@ -34,7 +40,13 @@ def tiou(first: jax.Array, second: jax.Array) -> jax.Array:
 
     Returns:
       [...]; zero where either is empty.
+
+    Raises:
+      TypeError: if one is no array.
+      ValueError: if the last axis of one is not of two.
     """
+    first = arguments.numbers("first", first, (..., 2))
+    second = arguments.numbers("second", second, (..., 2))
     start = jnp.maximum(first[..., 0], second[..., 0])
     end = jnp.minimum(first[..., 1], second[..., 1])
     intersection = jnp.maximum(end - start, 0)

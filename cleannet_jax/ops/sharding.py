@@ -42,18 +42,18 @@ def automatically(
     """What a function returns, where the compiler decides how to share its work.
 
     Args:
-      function: of the operands; a tree of arrays of one rank.
-      operands: some of which may be explicitly sharded.
-      axes: the mesh axes that each axis of a result is sharded over, or None.
+      function: of the operands; returns a tree of arrays.
+      operands: arrays, some of which may be explicitly sharded, or None.
+      axes: the mesh axes that each axis of every result is sharded over, or None.
     """
-    if all(axis is None for operand in operands for axis in explicit_axes(operand)):
+    if not _mesh_is_explicit():
         return function(*operands)
     spec = jax.sharding.PartitionSpec(*axes)
-    operands = [jax.numpy.asarray(operand) for operand in operands]
+    operands = jax.tree.map(jax.numpy.asarray, operands)
     return jax.sharding.auto_axes(function, out_sharding=spec)(*operands)
 
 
-def mesh_is_explicit() -> bool:
+def _mesh_is_explicit() -> bool:
     """Whether an axis of the mesh that is set is an explicit one."""
     mesh = jax.sharding.get_abstract_mesh()
     return any(
