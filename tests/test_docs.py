@@ -1,0 +1,107 @@
+"""The commands in docs/ and the Python in them do what the pages say.
+
+A page's `sh` blocks are run from top to bottom in one folder, which holds what the page
+says that it is run on.
+"""
+
+import json
+import pathlib
+import re
+import shlex
+
+import numpy as np
+import programs
+import pytest
+
+from cleannet_jax.data import files
+
+DOCS = pathlib.Path(__file__).parents[1] / "docs"
+# Length does not matter here.
+SHORT = "--head-steps 2 --steps 2 --adam-steps 2 --generator-width 8 --anchor-sizes 4,8"
+
+
+def blocks(page, language):
+    text = (DOCS / page).read_text()
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def commands(page):
+    for block in blocks(page, "sh"):
+        yield from block.replace("\\\n", " ").splitlines()
+
+
+def run(command):
+    program, *arguments = shlex.split(command)[1:]
+    if program in ("train", "ablate"):
+        arguments += shlex.split(SHORT)
+    done = programs.run(program, *arguments)
+    assert done.returncode == 0, f"{command}\n{done.stderr}"
+    return done
+
+
+def database(folder):
+    return json.loads((folder / "annotations.json").read_text())["database"]
+
+
+def write_database(path, videos):
+    files.write_json(path, {"database": videos})
+
+
+@pytest.fixture
+def place(feature_folder, tmp_path, monkeypatch):
+    """The folder that a page's commands are run in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_features(place, feature_folder):
+    feature_folder.rename("myfeatures")
+    for command in commands("features.md"):
+        run(command)
+    assert (place / "runs/full/results").is_dir()
+
+
+def test_detections(place, feature_folder):
+    run(f"cleannet train --dataset thumos14 --data {feature_folder} --out run")
+    run(f"cleannet localize run --data {feature_folder} --out found.json --scp scp")
+    (feature_folder / "annotations.json").rename("annotations.json")
+    found = json.loads((place / "found.json").read_text())
+    for detections in found["results"].values():
+        detections[:] = detections[::2]
+    files.write_json(place / "other.json", found)
+    np.save("video.npy", np.full((20, 3), 0.5, np.float32))
+    np.savez("proposals.npz", proposals=np.array([[2.0, 6.0]]))
+    for command in commands("detections.md"):
+        run(command)
+
+
+def test_labels(place, feature_folder):
+    feature_folder.rename("tagged")
+    videos = database(place / "tagged")
+    write_database(place / "few_with_times.json", videos)
+    for video in videos.values():
+        labels = [entry["label"] for entry in video.pop("annotations")]
+        if video["subset"] == "training":
+            video["labels"] = labels
+    write_database(place / "tagged/annotations.json", videos)
+    said = [run(command) for command in commands("labels.md")]
+    assert "times" in said[0].stdout + said[0].stderr
+
+
+def test_new_videos(place, feature_folder):
+    run(f"cleannet train --dataset thumos14 --data {feature_folder} --out run")
+    feature_folder.rename("later")
+    videos = database(place / "later")
+    for video in videos.values():
+        video["subset"] = "new"
+        del video["annotations"]
+    write_database(place / "later/annotations.json", videos)
+    for command in commands("new_videos.md"):
+        run(command)
+    names = {
+        "features": np.zeros((40, 10), np.float32),
+        "proposals": np.array([[2.0, 6.0]]),
+    }
+    (block,) = blocks("new_videos.md", "python")
+    exec(block, names)
+    assert names["video"].scp.shape == (40, 3)
