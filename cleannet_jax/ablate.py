@@ -162,8 +162,9 @@ def _run_cell(
                 saved = None
         params = train.train_generator(own, dataset, cell, classified, saved)
         runs.write_model(cell, description, dataset, params)
-        model = localize.Model(own, params, saved)
-        experiment.evaluate_rows({method: model}, dataset, cell, bins=bins)
+        models = {method: localize.Model(own, params, saved)}
+        found = experiment.localize_rows(models, dataset, cell)
+        experiment.evaluate_rows(models, found, dataset, cell, bins=bins)
 
 
 def _classify(

@@ -259,14 +259,16 @@ def _content(annotations: annotations_lib.Annotations) -> dict[str, Any]:
 def _entry(video: annotations_lib.Video) -> dict[str, Any]:
     """One video of the annotations."""
     known = {"duration": video.duration, "fps": video.fps}
+    entry: dict[str, Any] = {"subset": video.subset}
+    entry |= {key: value for key, value in known.items() if value is not None}
+    if video.tags:
+        entry["labels"] = list(video.tags)
+    if not video.annotated:
+        return entry
     labels = [*video.labels, *([annotations_lib.AMBIGUOUS] * len(video.ambiguous))]
     segments = [*video.segments.tolist(), *video.ambiguous.tolist()]
-    return {
-        "subset": video.subset,
-        **{key: value for key, value in known.items() if value is not None},
-        **({"labels": list(video.tags)} if video.tags else {}),
-        "annotations": [
-            {"label": label, "segment": segment}
-            for label, segment in zip(labels, segments, strict=True)
-        ],
-    }
+    entry["annotations"] = [
+        {"label": label, "segment": segment}
+        for label, segment in zip(labels, segments, strict=True)
+    ]
+    return entry

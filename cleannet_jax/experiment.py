@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from cleannet_jax import (
@@ -26,6 +26,7 @@ from cleannet_jax.data import manifest as manifest_lib
 from cleannet_jax.data import snippets as snippets_lib
 from cleannet_jax.data.detections import files as detections_lib
 from cleannet_jax.data.layouts import feature_folder, table
+from cleannet_jax.metrics import average_precision
 from cleannet_jax.ops import contrast
 
 Params = Any
@@ -140,10 +141,13 @@ def train_and_evaluate(
       dataset: what is in `data`, where it was opened already.
 
     Returns:
-      The rows of the table of results, baselines first.
+      The rows of the table of results, baselines first; none where there is nothing to
+      evaluate on.
     """
     dataset = dataset or open_dataset(config, data)
-    check_evaluation(dataset)
+    without_table = why_not_evaluated(dataset)
+    if without_table:
+        print(f"no mAP in the end: {without_table}")
     description = runs.describe(config, dataset, place_of(data))
     with runs.open_run(folder, description):
         classified, trained = train.train(config, dataset, folder)
@@ -155,34 +159,49 @@ def train_and_evaluate(
             for name, own in rows.items()
         }
         models[method] = localize_lib.Model(config, trained, saved)
-        return evaluate_rows(models, dataset, folder)
+        found = localize_rows(models, dataset, folder)
+        if without_table:
+            return []
+        return evaluate_rows(models, found, dataset, folder)
 
 
-def check_evaluation(dataset: dataset_lib.Dataset) -> None:
-    """Raises an InputError if there is no video to evaluate on."""
+def why_not_evaluated(dataset: dataset_lib.Dataset) -> str:
+    """Why no mAP can be had of a data set, in one line; empty where it can."""
     if not dataset.evaluation_ids:
-        raise errors.InputError(
+        return (
             f"{dataset.name}: no video of subset {dataset.evaluation_subset!r}, the one "
             "to evaluate on, has features"
         )
+    try:
+        subset = dataset.evaluation_subset
+        annotations_lib.ground_truth(dataset.annotations, subset=subset)
+    except errors.InputError as error:
+        return str(error)
+    return ""
 
 
-def evaluate_rows(
+def check_evaluation(dataset: dataset_lib.Dataset) -> None:
+    """Raises an InputError if there is nothing to evaluate on."""
+    why = why_not_evaluated(dataset)
+    if why:
+        raise errors.InputError(why)
+
+
+def localize_rows(
     models: Mapping[str, localize_lib.Model],
     dataset: dataset_lib.Dataset,
     folder: pathlib.Path,
-    *,
-    bins: str | None = None,
-) -> list[Row]:
-    """Localizes in the evaluation videos and evaluates what was found.
+) -> list[average_precision.Instances]:
+    """Localizes in the evaluation videos, by each model.
 
     Args:
-      models: by the names of their methods, for files and tables.
+      models: by the names of their methods, for files.
       dataset: its evaluation videos are used.
-      folder: gets predictions/NAME.json and results/NAME.json.
-      bins: of an error diagnosis, a key of `evaluate.BINS`; None for none.
+      folder: gets predictions/NAME.json.
     """
     ids = dataset.evaluation_ids
+    if not ids:
+        return []
     with logs.progress_bar(f"localize {', '.join(models)}", total=len(ids)) as bar:
         found = localize_lib.localize(
             list(models.values()),
@@ -190,12 +209,38 @@ def evaluate_rows(
             ids,
             progress=lambda done, total: bar.update(),
         )
-    for kind in ("predictions", "results"):
-        (folder / kind).mkdir(exist_ok=True)
+    (folder / "predictions").mkdir(exist_ok=True)
+    for name, predictions in zip(models, found, strict=True):
+        detections_lib.write(
+            _predictions_path(folder, name), predictions, details=details(dataset)
+        )
+    return found
+
+
+def _predictions_path(folder: pathlib.Path, method: str) -> pathlib.Path:
+    return folder / "predictions" / f"{method}.json"
+
+
+def evaluate_rows(
+    models: Mapping[str, localize_lib.Model],
+    found: Sequence[average_precision.Instances],
+    dataset: dataset_lib.Dataset,
+    folder: pathlib.Path,
+    *,
+    bins: str | None = None,
+) -> list[Row]:
+    """Evaluates what was found.
+
+    Args:
+      models: by the names of their methods, for files and tables.
+      found: the detections of each.
+      dataset: what they are detections in.
+      folder: gets results/NAME.json.
+      bins: of an error diagnosis, a key of `evaluate.BINS`; None for none.
+    """
+    (folder / "results").mkdir(exist_ok=True)
     rows = []
     for (name, model), predictions in zip(models.items(), found, strict=True):
-        path = folder / "predictions" / f"{name}.json"
-        detections_lib.write(path, predictions, details=details(dataset))
         report = evaluate.evaluate(
             predictions,
             dataset.annotations,
@@ -203,7 +248,7 @@ def evaluate_rows(
             tious=model.config.tious,
             protocol=model.config.protocol,
             bins=bins,
-            source=str(path),
+            source=str(_predictions_path(folder, name)),
         )
         content = results.as_dict(report) | {"generated_data": dataset.generated}
         files.write_json(folder / "results" / f"{name}.json", content)

@@ -92,6 +92,12 @@ def label_findings(
     if is_trained and not video.categories:
         message = f"video {video.id!r}: no label: not trained on"
         yield as_warning("no labels", video.id, message)
+    if video.subset == manifest.evaluation_subset and not video.timed:
+        message = (
+            f"video {video.id!r}: found no times, expected segments: its subset cannot"
+            " be evaluated on"
+        )
+        yield as_warning("no times to evaluate on", video.id, message)
     unknown = sorted(set(video.categories) - set(categories))
     if unknown:
         message = (
@@ -103,13 +109,7 @@ def label_findings(
 
 
 def segment_findings(video: annotations_lib.Video) -> Iterator[Finding]:
-    """Segments that are lacking, that nothing can match, or that are there twice."""
-    if video.tags and not len(video.segments):
-        message = (
-            f"video {video.id!r}: labels {list(video.tags)} but no segments: its subset"
-            " cannot be evaluated on"
-        )
-        yield as_warning("labels without segments", video.id, message)
+    """Segments that nothing can match, or that are there twice."""
     rows = list(zip(video.labels, map(tuple, video.segments.tolist()), strict=True))
     end = np.inf if video.duration is None else video.duration
     kinds = {
@@ -196,7 +196,6 @@ def set_findings(
             folder, manifest=manifest, annotations=annotations
         )
         yield as_error(error.kind, "", str(error))
-    yield from _subset_findings(manifest, annotations, lengths)
     yield from _rate_findings(manifest, annotations, lengths)
     seen = {name.casefold() for name in manifest.backbone_trained_on}
     if manifest.evaluation_subset.casefold() in seen:
@@ -234,10 +233,10 @@ def _rate_findings(
         yield as_warning("another time base would fit", "", message)
 
 
-def _subset_findings(
+def subset_findings(
     manifest: manifest_lib.Manifest,
     annotations: annotations_lib.Annotations,
-    lengths: dict[str, int],
+    lengths: Mapping[str, int],
 ) -> Iterator[Finding]:
     """Subsets without a video to train on or to evaluate on."""
     videos = annotations.videos.values()

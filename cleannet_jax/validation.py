@@ -112,10 +112,12 @@ def validate(
       manifest: its description.
       annotations: the annotated videos.
       window: snippets that the evaluator pools over; shorter videos are a warning.
-      categories: names of the N categories; None for those of the training subset.
+      categories: names of the N categories of a trained model, which is to localize
+        in these videos; None to train on them, for those of the training subset.
       read_values: whether to read every value and look for NaN and infinities.
       progress: called with the number of videos done and of all videos.
     """
+    is_for_training = categories is None
     if categories is None:
         categories = _train_categories(manifest, annotations)
     findings, lengths = [], {}
@@ -133,6 +135,8 @@ def validate(
         if progress:
             progress(done, len(annotations.videos))
     findings += findings_lib.set_findings(folder, manifest, annotations, lengths)
+    if is_for_training:
+        findings += findings_lib.subset_findings(manifest, annotations, lengths)
     counts = _category_counts(manifest, annotations, lengths)
     findings += _category_findings(counts)
     return Report(

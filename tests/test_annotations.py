@@ -208,10 +208,6 @@ def annotated(**changes):
         ({"database": {"x": []}}, "database['x']: expected an object with the key"),
         ({"database": {"x": {}}}, "database['x']: expected the key 'subset', found"),
         (
-            {"database": {"x": {"subset": "test"}}},
-            "database['x']: expected the key 'annotations', found only ['subset']",
-        ),
-        (
             {"database": {"x": video(annotations={})}},
             "database['x'].annotations: expected a list, found {}",
         ),
@@ -427,10 +423,28 @@ def test_labels_need_no_segments(tmp_path):
 def test_labels_without_segments_are_no_ground_truth(tmp_path):
     path = write(tmp_path / "gt.json", {"database": WEAK})
     found = annotations_lib.read_annotations(path)
-    message = "'train': found 1 of 2 videos with labels but without segments, .*'a'"
+    message = (
+        "'train': found 1 of 2 videos without times, such as 'a'; evaluation needs"
+    )
     with pytest.raises(errors.InputError, match=message):
         annotations_lib.ground_truth(found, subset="train")
     assert annotations_lib.ground_truth(found, subset="test").labels == ("Throw",)
+
+
+def test_annotations_without_segments_are_labels(tmp_path):
+    rows = [{"label": "Dive"}, {"label": "Dive", "segment": None}, {"label": "Run"}]
+    content = {"a": {"subset": "train", "annotations": rows}}
+    path = write(tmp_path / "gt.json", {"database": content})
+    video = annotations_lib.read_annotations(path).videos["a"]
+    assert video.tags == ("Dive", "Run") and not video.labels and not video.timed
+
+
+def test_what_nobody_has_looked_at_is_not_empty(tmp_path):
+    content = {"a": {"subset": "new"}, "b": {"subset": "test", "annotations": []}}
+    path = write(tmp_path / "gt.json", {"database": content})
+    videos = annotations_lib.read_annotations(path).videos
+    assert not videos["a"].annotated and not videos["a"].timed
+    assert videos["b"].annotated and videos["b"].timed
 
 
 @pytest.mark.parametrize("labels", ["Dive", [1], [""], ["Ambiguous"], {}, None])

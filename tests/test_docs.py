@@ -103,5 +103,5 @@ def test_new_videos(place, feature_folder):
         "proposals": np.array([[2.0, 6.0]]),
     }
     (block,) = blocks("new_videos.md", "python")
-    exec(block, names)
+    exec(block, names)  # noqa: S102
     assert names["video"].scp.shape == (40, 3)

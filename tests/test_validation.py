@@ -62,7 +62,7 @@ def test_labels_without_segments_are_enough_to_train_on(tmp_path):
     content["database"]["b"] = content["database"]["a"] | {"subset": "validation"}
     path.write_text(json.dumps(content))
     kinds = [finding.kind for finding in validate(tmp_path).warnings]
-    assert kinds == ["labels without segments"]
+    assert kinds == ["no times to evaluate on"]
 
 
 def save_stream(folder, stream, video_id, values):

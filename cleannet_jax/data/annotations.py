@@ -2,9 +2,10 @@
 
 An annotation file is an object with the key `database`, from a video's id to
 `{"subset": ..., "duration": ..., "fps": ..., "annotations": [{"segment": [start, end],
-"label": ...}], "labels": [...]}`, where `duration` and `fps` may be absent. `labels`
-are of the whole video: training needs no segments, and an entry that has labels may
-lack `annotations`. Other keys are not read. Ids and labels are kept as they are
+"label": ...}], "labels": [...]}`, where all but `subset` may be absent. `labels`, and
+annotations without a `segment`, are of the whole video: training needs no segments. An
+entry with neither `annotations` nor `labels` is of a video that nobody has looked at.
+Other keys are not read. Ids and labels are kept as they are
 spelled, ids and segments in the order of the file; nothing is clipped, dropped or
 merged.
 """
@@ -38,6 +39,7 @@ class Video:
       labels: [G] category of each segment.
       ambiguous: [A, 2] float64, segments that are `Ambiguous` and of no category.
       tags: categories of the whole video, beside those of its segments.
+      annotated: whether the file says anything of what is in the video, be it nothing.
     """
 
     id: str
@@ -48,11 +50,17 @@ class Video:
     labels: tuple[str, ...]
     ambiguous: np.ndarray
     tags: tuple[str, ...] = ()
+    annotated: bool = True
 
     @property
     def categories(self) -> tuple[str, ...]:
         """The video-level label: all of its categories, sorted, each once."""
         return tuple(sorted({*self.labels, *self.tags}))
+
+    @property
+    def timed(self) -> bool:
+        """Whether it is known when what happens in the video, be it nothing."""
+        return self.annotated and (len(self.segments) > 0 or not self.tags)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,16 +117,16 @@ def ground_truth(
     """Returns the annotated segments of a subset, [G], with all videos of the subset.
 
     Raises:
-      InputError: no video is of that subset, or one has labels and no segment: where
-        its instances are is not known, so that no detection there could be judged.
+      InputError: no video is of that subset, or of one it is not known when what
+        happens in it, so that no detection there could be judged.
     """
     videos = subset_videos(annotations, subset)
-    weak = [video for video in videos if video.tags and not len(video.segments)]
-    if weak:
+    without = [video for video in videos if not video.timed]
+    if without:
         raise errors.InputError(
-            f"{annotations.path}: subset {subset!r}: found {len(weak)} of {len(videos)}"
-            f" videos with labels but without segments, such as {weak[0].id!r};"
-            " expected segments to evaluate against"
+            f"{annotations.path}: subset {subset!r}: found {len(without)} of"
+            f" {len(videos)} videos without times, such as {without[0].id!r}; evaluation"
+            " needs the segments of every video (training needs labels only)"
         )
     names = tuple(sorted({label for video in videos for label in video.labels}))
     position = {name: index for index, name in enumerate(names)}
@@ -152,15 +160,16 @@ def _video(name: str, entry: Any, where: str) -> Video:
     """One entry of a database."""
     subset = schema.text(entry, "subset", where)
     tags = _tags(entry, where)
-    rows = entry.get("annotations", [])
-    if not tags:
-        rows = schema.field(entry, "annotations", where)
-    rows = schema.rows(rows, f"{where}.annotations")
+    rows = schema.rows(entry.get("annotations", []), f"{where}.annotations")
     labels, segments = [], []
     for row, annotation in enumerate(rows):
         place = f"{where}.annotations[{row}]"
-        labels.append(schema.text(annotation, "label", place))
-        segments.append(schema.segment(annotation, place))
+        label = schema.text(annotation, "label", place)
+        if annotation.get("segment") is None and label != AMBIGUOUS:
+            tags += (label,)
+        else:
+            labels.append(label)
+            segments.append(schema.segment(annotation, place))
     pairs = np.array(segments, float).reshape(-1, 2)
     is_ambiguous = np.array([label == AMBIGUOUS for label in labels], bool)
     return Video(
@@ -171,7 +180,8 @@ def _video(name: str, entry: Any, where: str) -> Video:
         segments=pairs[~is_ambiguous],
         labels=tuple(label for label in labels if label != AMBIGUOUS),
         ambiguous=pairs[is_ambiguous],
-        tags=tags,
+        tags=tuple(dict.fromkeys(tags)),
+        annotated="annotations" in entry or bool(tags),
     )
 
 

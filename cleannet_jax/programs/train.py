@@ -54,6 +54,9 @@ def run(parsed: argparse.Namespace) -> int:
     rows = experiment.train_and_evaluate(
         config, method, parsed.data, folder, dataset=dataset
     )
-    table = report_lib.write_table(rows, dataset, folder)
-    print(f"\n{table}\n\npredictions, results, metrics and checkpoints: {folder}")
+    if rows:
+        print(f"\n{report_lib.write_table(rows, dataset, folder)}")
+    else:
+        print(f"\nnot evaluated: {experiment.why_not_evaluated(dataset)}")
+    print(f"\npredictions, results, metrics and checkpoints: {folder}")
     return 0
