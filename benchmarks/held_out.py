@@ -1,7 +1,7 @@
 """Chooses stage 1's learning rate and length on held-out training videos.
 
     python benchmarks/held_out.py --dataset sfinge3d --data FOLDER --classifier w_talc \\
-        --w_talc_learning_rate 0.0001,0.001 --adam_steps 500,1000
+        --w-talc-learning-rate 0.0001,0.001 --adam-steps 500,1000
 
 Of the training videos every fourth is held out, in four folds; the evaluation subset is
 never read. Prints the mean over folds of the loss of the video-level prediction on the
@@ -9,7 +9,6 @@ videos that were held out, binary cross-entropy for stpn, whose categories do no
 compete, and cross-entropy for the others, and the accuracy of the best category.
 """
 
-import argparse
 import dataclasses
 import itertools
 import pathlib
@@ -18,11 +17,11 @@ import tempfile
 
 import numpy as np
 
-from cleannet_jax import command_line, errors, experiment, localize, train
 from cleannet_jax import config as config_lib
+from cleannet_jax import errors, experiment, localize, methods, train
 from cleannet_jax.data import dataset as dataset_lib
+from cleannet_jax.programs import options
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 FOLDS = 4
 
 
@@ -64,11 +63,11 @@ def held_out_loss(
 
 def main(arguments: list[str]) -> int:
     """Runs the program; returns its exit code."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = options.Parser("held_out", __doc__)
     parser.add_argument(
-        "--classifier", required=True, choices=config_lib.CLASSIFIERS, dest="method"
+        "--classifier", required=True, choices=tuple(methods.CLASSIFIERS), dest="method"
     )
-    command_line.add_options(parser, ROOT / "configs")
+    options.add_config(parser)
     parsed = parser.parse_args(arguments)
     adam = f"{parsed.method}_learning_rate"
     swept = ("head_learning_rate", "head_steps", adam, "adam_steps")
@@ -78,7 +77,7 @@ def main(arguments: list[str]) -> int:
         for name, text in zip(swept, choice, strict=True):
             setattr(parsed, name, text or None)
         try:
-            config = command_line.read_config(parsed, ROOT / "configs", parsed.method)
+            config = options.read_config(parsed, parsed.method)
             config = dataclasses.replace(config, checkpoint_every=10**6)
             dataset = experiment.open_dataset(config, parsed.data)
         except errors.InputError as error:

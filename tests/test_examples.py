@@ -24,8 +24,8 @@ def example_of(name):
 def trained(tmp_path, monkeypatch):
     """The run that the example of `load_run` loads."""
     monkeypatch.chdir(tmp_path)
-    few = ("--head-steps", "2", "--steps", "2")
-    programs.run("train", "--dataset", "activitynet12", *few)
+    small = "--head-steps 2 --steps 2 --generator-width 8 --anchor-sizes 4,8"
+    programs.run("train", "--dataset", "activitynet12", *small.split())
 
 
 @pytest.mark.parametrize("name", cleannet_jax.__all__)
