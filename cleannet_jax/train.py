@@ -28,7 +28,7 @@ from cleannet_jax.data import snippets as snippets_lib
 from cleannet_jax.localizers import proposals as proposals_lib
 from cleannet_jax.localizers import scoring, table
 from cleannet_jax.models import head, untrimmednet
-from cleannet_jax.ops import contrast, losses, pooling, segments
+from cleannet_jax.ops import losses, pooling, segments
 
 Params = Any
 Batch = dict[str, jax.Array]
@@ -192,8 +192,7 @@ def cleannet_loss(
     scp = scp[:, jnp.maximum(batch["label_indices"], 0)]  # [T, L]
     scp = scoring.conditioned(scp, length, config)
     flat = proposals.reshape(-1, 2)
-    evaluated = contrast.evaluate_proposals(scp, flat, length=length)
-    scores = localizer.score(evaluated)  # [L, P]
+    scores = scoring.score(localizer.scores, scp, flat, length)  # [L, P]
     kept = jax.vmap(
         lambda psi: scoring.anchors_of_interest(psi, sap, length, config),
         in_axes=1,

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from cleannet_jax import config as config_lib
 from cleannet_jax.localizers import scoring, table
 from cleannet_jax.models import predictions as predictions_lib
-from cleannet_jax.ops import contrast, nms
+from cleannet_jax.ops import nms
 
 
 def choose_categories(
@@ -53,8 +53,7 @@ def by_proposals(
     )
     scp = scoring.conditioned(predictions.scp[:, categories], length, config)
     flat = proposals.reshape(-1, 2)
-    score = table.of(config).score
-    scores = score(contrast.evaluate_proposals(scp, flat, length=length))  # [C, P]
+    scores = scoring.score(table.of(config).scores, scp, flat, length)  # [C, P]
     interesting = jax.vmap(
         lambda psi: scoring.anchors_of_interest(psi, predictions.sap, length, config),
         in_axes=1,

@@ -3,7 +3,11 @@
 Times are in snippets. Where an array has T snippets the first `length` are the video's.
 """
 
+import functools
+from collections.abc import Sequence
+
 import jax
+import jax.numpy as jnp
 
 from cleannet_jax import config as config_lib
 from cleannet_jax.ops import contrast, pooling
@@ -42,24 +46,20 @@ def anchors_of_interest(
     return likely & pooling.valid_snippets(len(psi), length)
 
 
-# Table 2 takes parts of Eq. 12's sum away; AutoLoc has another evaluator.
+def score(
+    names: Sequence[str],
+    scp: jax.Array,
+    proposals: jax.Array,
+    length: jax.Array | int,
+) -> jax.Array:
+    """The sum of named scores of proposals, [N, P].
 
-
-def contrast_score(scores: contrast.ProposalScores) -> jax.Array:
-    """Eq. 12, with C2 and C3."""
-    return scores.contrast
-
-
-def action_score(scores: contrast.ProposalScores) -> jax.Array:
-    """s_a, C2 alone."""
-    return scores.action
-
-
-def edge_score(scores: contrast.ProposalScores) -> jax.Array:
-    """s_s + s_e, C3 alone."""
-    return scores.starting + scores.ending
-
-
-def outer_inner(scores: contrast.ProposalScores) -> jax.Array:
-    """AutoLoc's outer–inner contrast."""
-    return scores.outer_inner
+    Args:
+      names: fields of `ProposalScores`.
+      scp: [T, N].
+      proposals: [P, 2] in snippets.
+      length: number of valid snippets.
+    """
+    found = contrast.evaluate_some(scp, proposals, names, length=length)
+    first, *others = (getattr(found, name) for name in names)
+    return functools.reduce(jnp.add, others, first)

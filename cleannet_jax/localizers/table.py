@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 import jax
 
 from cleannet_jax import config as config_lib
-from cleannet_jax.localizers import proposals, scoring
-from cleannet_jax.ops import contrast
+from cleannet_jax.localizers import proposals
 
 
 class Localizer(NamedTuple):
@@ -21,13 +20,14 @@ class Localizer(NamedTuple):
     Attributes:
       propose: from the generator's parameters, features, length and config, and a key in
         training, to proposals [T, A, 2]; None where snippets are thresholded.
-      score: which of a proposal's scores judges it.
+      scores: the proposal scores whose sum judges a proposal; Table 2 takes parts of
+        Eq. 12's sum away, AutoLoc has another evaluator.
       trains: whether there is a generator to train (C1).
       fine_tunes: whether the head is trained with it (C5).
     """
 
     propose: Callable[..., jax.Array] | None
-    score: Callable[[contrast.ProposalScores], jax.Array] | None
+    scores: tuple[str, ...]
     trains: bool
     fine_tunes: bool
 
@@ -76,13 +76,13 @@ def settings(name: str) -> dict[str, Any]:
 def of(config: config_lib.Settings) -> Localizer:
     """The localizer that a config describes."""
     if not (config.action_score or config.edge_scores):
-        return Localizer(None, None, trains=False, fine_tunes=False)
+        return Localizer(None, (), trains=False, fine_tunes=False)
     if config.outer_inner:
-        score = scoring.outer_inner
+        scores = ("outer_inner",)
     elif config.action_score and config.edge_scores:
-        score = scoring.contrast_score
+        scores = ("contrast",)
     else:
-        score = scoring.action_score if config.action_score else scoring.edge_score
+        scores = ("action",) if config.action_score else ("starting", "ending")
     trains = config.train_generator
     propose = proposals.of_generator if trains else proposals.of_anchors
-    return Localizer(propose, score, trains, fine_tunes=config.joint)
+    return Localizer(propose, scores, trains, fine_tunes=config.joint)

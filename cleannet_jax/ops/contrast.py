@@ -16,7 +16,7 @@ length, below which a float32 mean would be noise.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import jax
@@ -226,7 +226,9 @@ def contrast_score(
     Raises:
       TypeError, ValueError: as `windowed_extrema`.
     """
-    return proposal_scores(scp, proposals, window=window, length=length).contrast
+    proposals = arguments.floats("proposals", proposals, (..., 2), way_out=_PAIRS)
+    scp, names = _one_category(scp), ("contrast",)
+    return _proposal_scores(scp, proposals, window, length, names).contrast
 
 
 def evaluate_proposals(
@@ -255,31 +257,49 @@ def evaluate_proposals(
     Raises:
       TypeError, ValueError: as `windowed_extrema`.
     """
+    return evaluate_some(
+        scp, proposals, ProposalScores._fields, window=window, length=length
+    )
+
+
+def evaluate_some(
+    scp: ArrayLike,
+    proposals: ArrayLike,
+    names: Sequence[str],
+    *,
+    window: int = WINDOW,
+    length: ArrayLike | None = None,
+) -> ProposalScores:
+    """As `evaluate_proposals`, of the named scores alone; the others are None.
+
+    They cost no time once compiled, but would have to be traced.
+    """
     scp = arguments.floats(
         "scp", scp, ("T", "N"), way_out="for one category use proposal_scores"
     )
     shapes = ("P", 2), (scp.shape[1], "P", 2)
     proposals = arguments.floats("proposals", proposals, *shapes, way_out=_PAIRS)
-    return _evaluate_proposals(scp, proposals, _length(length), window=_window(window))
+    length, window = _length(length), _window(window)
+    return _evaluate_some(scp, proposals, length, window=window, names=tuple(names))
 
 
-@functools.partial(jax.jit, static_argnames="window")
-def _evaluate_proposals(scp, proposals, length, *, window) -> ProposalScores:
+@functools.partial(jax.jit, static_argnames=("window", "names"))
+def _evaluate_some(scp, proposals, length, *, window, names) -> ProposalScores:
     if proposals.ndim == 3:
         of_scp, of_proposals = map(sharding.explicit_axes, (scp, proposals))
         axes = (of_proposals[0] or of_scp[1], of_proposals[1])
-        score = functools.partial(_scores_by_category, window=window)
+        score = functools.partial(_scores_by_category, window=window, names=names)
         return sharding.automatically(score, (scp, proposals, length), axes)
     # The categories stay together in rows; only the finished scores are transposed.
-    scores = _proposal_scores(scp, proposals, window, length)
+    scores = _proposal_scores(scp, proposals, window, length, names)
     return jax.tree.map(jnp.transpose, scores)
 
 
-def _scores_by_category(scp, proposals, length, *, window) -> ProposalScores:
+def _scores_by_category(scp, proposals, length, *, window, names) -> ProposalScores:
     """Scores of each category's own proposals, [N, P]."""
 
     def score(scp, proposals):
-        return _scores_of(scp, proposals, length, window=window)
+        return _scores_of(scp, proposals, length, window=window, names=names)
 
     return jax.vmap(score, in_axes=(1, 0))(scp, proposals)
 
@@ -391,7 +411,9 @@ def _edgeness(scp, length, *, window) -> jax.Array:
     return mask * contrast
 
 
-def _proposal_scores(scp, proposals, window, length) -> ProposalScores:
+def _proposal_scores(
+    scp, proposals, window, length, names=ProposalScores._fields
+) -> ProposalScores:
     """Scores of proposals [..., 2] by an SCP [T, ...]: [..., categories if any]."""
     of_proposals = sharding.explicit_axes(proposals)[:-1]
     # No mesh axis can share out both: then categories are whole on every device.
@@ -400,38 +422,57 @@ def _proposal_scores(scp, proposals, window, length) -> ProposalScores:
         for axis in sharding.explicit_axes(scp)[1:]
     ]
     operands = scp, proposals, _length(length)
-    score = functools.partial(_scores_of, window=_window(window))
+    score = functools.partial(_scores_of, window=_window(window), names=names)
     return sharding.automatically(score, operands, (*of_proposals, *of_categories))
 
 
-def _scores_of(scp, proposals, length, *, window) -> ProposalScores:
-    """The same, on arrays whose sharding is not part of their types."""
+# The regions that make up each score. Action + ½ (starting + ending) takes the integrals
+# of ψ together: six bounds to look up instead of ten.
+_REGIONS = {
+    "action": (integral.Region(1, 0, *DEFLATED),),
+    "starting": (
+        integral.Region(1, 1, *AROUND_START),
+        integral.Region(-1, 0, *BEFORE_START),
+    ),
+    "ending": (
+        integral.Region(-1, 1, *AROUND_END),
+        integral.Region(-1, 0, *AFTER_END),
+    ),
+    "contrast": (
+        integral.Region(2, 0, *INSIDE),
+        integral.Region(-1, 1, *AROUND_START),
+        integral.Region(-1, 2, *AROUND_END),
+    ),
+    # The ring is half as long as the proposal: its mean is 3 inflated − 2 inside.
+    "outer_inner": (
+        integral.Region(3, 0, *INSIDE),
+        integral.Region(-3, 0, *INFLATED),
+    ),
+}
+
+
+def _scores_of(scp, proposals, length, *, window, names) -> ProposalScores:
+    """The named scores, on arrays whose sharding is not part of their types."""
     psi = _psi(scp, length)
     psi = psi.astype(jnp.promote_types(psi.dtype, proposals.dtype))
     edge = integral.apart(lambda psi: _edgeness(psi, length, window=window))(psi)
     start, extent, valid = _start_and_extent(proposals, psi.dtype)
+    sums = {}
+    if set(names) - {"contrast"}:
+        sums = dict.fromkeys(names, integral.integrate((psi, edge)))
+    if "contrast" in names:
+        together = (psi, psi - edge / 2, psi + edge / 2)
+        sums["contrast"] = integral.integrate(together)
 
-    def score(sums, *terms):
-        regions = tuple(
-            integral.Region(weight, signal, *part) for weight, signal, part in terms
+    def score(name):
+        if name not in names:
+            return None
+        means = integral.weighted_means(
+            _REGIONS[name], sums[name], start, extent, valid
         )
-        means = integral.weighted_means(regions, sums, start, extent, valid)
         return means.reshape(*proposals.shape[:-1], *scp.shape[1:])
 
-    sums = integral.integrate((psi, edge))
-    # Action + ½ (starting + ending), the integrals of ψ taken together: six bounds to
-    # look up instead of ten.
-    sums_together = integral.integrate((psi, psi - edge / 2, psi + edge / 2))
-    return ProposalScores(
-        action=score(sums, (1, 0, DEFLATED)),
-        starting=score(sums, (1, 1, AROUND_START), (-1, 0, BEFORE_START)),
-        ending=score(sums, (-1, 1, AROUND_END), (-1, 0, AFTER_END)),
-        contrast=score(
-            sums_together, (2, 0, INSIDE), (-1, 1, AROUND_START), (-1, 2, AROUND_END)
-        ),
-        # The ring is half as long as the proposal: its mean is 3 inflated − 2 inside.
-        outer_inner=score(sums, (3, 0, INSIDE), (-3, 0, INFLATED)),
-    )
+    return ProposalScores(*map(score, ProposalScores._fields))
 
 
 def _start_and_extent(proposals, dtype) -> tuple[jax.Array, jax.Array, jax.Array]:
