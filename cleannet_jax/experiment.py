@@ -46,16 +46,12 @@ class Row(NamedTuple):
     report: evaluate.Report
 
 
-def open_dataset(
-    config: config_lib.Config, data: str | None, *, categories: tuple | None = None
-) -> dataset_lib.Dataset:
-    """Opens a feature folder, or the embedded sample where there is none.
+def open_dataset(config: config_lib.Config, data: str | None) -> dataset_lib.Dataset:
+    """Opens a feature folder to train on, or the embedded sample where there is none.
 
     Args:
       config: names the sample, or where the manifest is.
       data: the feature folder; None for the sample.
-      categories: names of the N categories of a trained model; None for those of
-        the training subset.
 
     Raises:
       InputError: there is no such sample, or the folder cannot be used; its `report`
@@ -72,7 +68,6 @@ def open_dataset(
             manifest=manifest,
             annotations=annotations,
             window=contrast.WINDOW,
-            categories=categories,
             progress=lambda done, total: bar.update(done - bar.n),
         )
     if report.errors:
@@ -81,7 +76,7 @@ def open_dataset(
     if report.warnings:
         print(validation.report_text(report))
     dataset = feature_folder.open_feature_folder(
-        folder, manifest=manifest, annotations=annotations, categories=categories
+        folder, manifest=manifest, annotations=annotations
     )
     warnings = tuple(validation.summary_lines(report))
     return dataclasses.replace(dataset, warnings=warnings)
@@ -118,9 +113,12 @@ def _no_manifest(folder: pathlib.Path) -> errors.InputError:
     )
 
 
+SAMPLE = "embedded sample"
+
+
 def place_of(data: str | None) -> str:
     """What a run's description says of where its data are."""
-    return "embedded sample" if data is None else str(pathlib.Path(data).absolute())
+    return SAMPLE if data is None else str(pathlib.Path(data).absolute())
 
 
 def train_and_evaluate(

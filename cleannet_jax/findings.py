@@ -81,11 +81,9 @@ def file_findings(
 
 
 def label_findings(
-    video: annotations_lib.Video,
-    manifest: manifest_lib.Manifest,
-    categories: tuple[str, ...],
+    video: annotations_lib.Video, manifest: manifest_lib.Manifest
 ) -> Iterator[Finding]:
-    """Labels that are lacking, or that no category stands for."""
+    """Labels and times that are lacking."""
     if video.subset not in subsets_of(manifest):
         return
     is_trained = video.subset == manifest.train_subset
@@ -98,14 +96,23 @@ def label_findings(
             " be evaluated on"
         )
         yield as_warning("no times to evaluate on", video.id, message)
+
+
+def unknown_labels(
+    video: annotations_lib.Video,
+    manifest: manifest_lib.Manifest,
+    categories: tuple[str, ...],
+) -> Iterator[Finding]:
+    """Labels that no category stands for: an error where they are to be learned."""
     unknown = sorted(set(video.categories) - set(categories))
-    if unknown:
-        message = (
-            f"video {video.id!r} ({agreement.printable(video.subset)}): found {unknown}"
-            f", expected labels among the {len(categories)} categories"
-        )
-        found = as_error if is_trained else as_warning
-        yield found("label without category", video.id, message)
+    if not unknown or video.subset not in subsets_of(manifest):
+        return
+    message = (
+        f"video {video.id!r} ({agreement.printable(video.subset)}): found {unknown}"
+        f", expected labels among the {len(categories)} categories"
+    )
+    found = as_error if video.subset == manifest.train_subset else as_warning
+    yield found("label without category", video.id, message)
 
 
 def segment_findings(video: annotations_lib.Video) -> Iterator[Finding]:
@@ -147,8 +154,11 @@ def time_findings(
         yield as_error("no frame rate", video.id, str(error))
         return
     if video.duration is None:
-        message = f"video {video.id!r}: no duration to compare {length} snippets with"
-        yield as_warning("no duration", video.id, message)
+        if video.annotated:
+            message = (
+                f"video {video.id!r}: no duration to compare {length} snippets with"
+            )
+            yield as_warning("no duration", video.id, message)
         return
     end = segments.snippets_to_seconds(np.asarray(length), **timebase._asdict())
     # The last window that fits may end a whole window before the video does.
@@ -167,17 +177,26 @@ def value_findings(
 ) -> Iterator[Finding]:
     """NaN and infinities among the values of one video."""
     streams = feature_folder.read_streams(folder, video_id, manifest=manifest)
+    with np.errstate(over="ignore"):
+        values = np.concatenate(streams, axis=1, dtype=np.float32)
+    found = not_finite(values)
+    if found:
+        message = f"video {video_id!r}: {found}"
+        yield as_error("values not finite", video_id, message)
+
+
+def not_finite(values: np.ndarray) -> str:
+    """What is wrong with values [T, D] that are not finite; empty where all are."""
     # Float32 is what training reads, and larger values are infinite there.
     with np.errstate(over="ignore"):
-        finite = np.isfinite(np.concatenate(streams, axis=1, dtype=np.float32))
-    if not finite.all():
-        snippet, column = np.unravel_index(finite.argmin(), finite.shape)
-        message = (
-            f"video {video_id!r}: {np.count_nonzero(~finite)} values are NaN or "
-            f"infinite, the first at snippet {snippet}, column {column} of "
-            f"{finite.shape[1]}"
-        )
-        yield as_error("values not finite", video_id, message)
+        finite = np.isfinite(values.astype(np.float32, copy=False))
+    if finite.all():
+        return ""
+    snippet, column = np.unravel_index(finite.argmin(), finite.shape)
+    return (
+        f"{np.count_nonzero(~finite)} values are NaN or infinite, the first at snippet"
+        f" {snippet}, column {column} of {finite.shape[1]}"
+    )
 
 
 def set_findings(

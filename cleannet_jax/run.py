@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cleannet_jax import config as config_lib
-from cleannet_jax import errors, experiment, localize, methods, runs
+from cleannet_jax import errors, experiment, localize, methods, new_videos, runs
 from cleannet_jax import streams as streams_lib
 from cleannet_jax.data import pipeline
 from cleannet_jax.localizers import table
@@ -117,8 +117,10 @@ class Run:
 
     def _dataset(self, data: str | None) -> Any:
         """The data set of a folder."""
-        config = dataclasses.replace(self.config, manifest="")
-        return experiment.open_dataset(config, data, categories=self.categories)
+        if data is None:
+            return experiment.open_dataset(self.config, None)
+        manifest = experiment.read_manifest(pathlib.Path(data))
+        return new_videos.open_folder(data, manifest, categories=self.categories)
 
     def _timebase(self, fps: float | None) -> Any:
         """The time base of features that come without one."""
@@ -150,15 +152,9 @@ class Run:
             features = np.concatenate(parts, axis=1)
         features = np.asarray(features)
         if features.ndim != 2 or features.shape[1] != self.streams.width:
-            widths = ", ".join(
-                f"{name} {width}"
-                for name, width in zip(
-                    self.streams.names, self.streams.widths, strict=True
-                )
-            )
             raise errors.InputError(
                 f"features: found shape {features.shape}, expected (T,"
-                f" {self.streams.width}): the columns of {widths}"
+                f" {self.streams.width}): the columns of {self.streams}"
             )
         if not len(features) or not np.isfinite(features).all():
             raise errors.InputError(

@@ -37,6 +37,11 @@ class Streams:
         """Columns of all streams together."""
         return sum(self.widths)
 
+    def __str__(self) -> str:
+        """Names and widths, as in "rgb 1024, flow 1024"."""
+        pairs = zip(self.names, self.widths, strict=True)
+        return ", ".join(f"{name} {width}" for name, width in pairs)
+
     def split(self, features: Any) -> dict[str, Any]:
         """The columns of each stream.
 

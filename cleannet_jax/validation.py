@@ -124,7 +124,9 @@ def validate(
     for done, (video_id, video) in enumerate(sorted(annotations.videos.items()), 1):
         length, found = findings_lib.file_findings(folder, video, manifest)
         findings += found
-        findings += findings_lib.label_findings(video, manifest, categories)
+        if is_for_training:
+            findings += findings_lib.label_findings(video, manifest)
+            findings += findings_lib.unknown_labels(video, manifest, categories)
         if video.subset == manifest.evaluation_subset:
             findings += findings_lib.segment_findings(video)
         if length:

@@ -520,7 +520,9 @@ def test_bfloat16_is_summed_in_float32():
 
 
 def test_float64_has_its_own_accuracy():
-    with jax.enable_x64(True):
+    # Older versions of JAX have it in another place.
+    enable_x64 = getattr(jax, "enable_x64", None) or jax.experimental.enable_x64
+    with enable_x64(True):
         psi = np.float64(random_sequence(3000))
         proposals = np.float64(random_proposals(200, 3000))
         scores = jitted_scores(psi, proposals)

@@ -225,11 +225,8 @@ def test_labels_outside_the_categories(tmp_path):
         ("category without training video", ""),
         ("label without category", "b"),
     ]
-    report = validate(tmp_path, categories=("Chop",))
-    assert kinds(report.errors) == [("label without category", "a")]
-    assert report.errors[0].message == (
-        "video 'a' (training): found ['Boil'], expected labels among the 1 categories"
-    )
+    # A trained model localizes in them all the same.
+    assert validate(tmp_path, categories=("Chop",)).errors == ()
 
 
 def test_categories_are_counted(tmp_path):

@@ -1,11 +1,13 @@
-"""Localizes actions in the videos of a feature folder with a trained run.
+"""Localizes actions in videos with a trained run.
 
-    cleannet localize checkpoints/thumos14-full-seed0 --data FOLDER --out found.json
-    cleannet localize checkpoints/thumos14-full-seed0 --data FOLDER \\
-        --subset test --out found.json --scp SCP_FOLDER
+    cleannet localize RUN --data FOLDER --out found.json
+    cleannet localize RUN --data FOLDER --subset test --out found.json --scp SCP_FOLDER
+    cleannet localize RUN --data a.npy b.npy --out found.json
 
-The predictions are an ActivityNet submission, in seconds. With --scp the snippet-level
-classification predictions are kept too, one (T, N) array a video, for `cleannet score`.
+Nobody need have annotated the videos. Without --subset they are those of the folder's
+evaluation subset, or all with features where it has none. The predictions are in
+seconds. With --scp the snippet-level classification predictions are kept too, one
+(T, N) array a video, for `cleannet score`.
 """
 
 import argparse
@@ -23,12 +25,23 @@ def parser() -> options.Parser:
     made = options.Parser("localize", __doc__, takes="RUN ")
     made.add_argument("run", metavar="RUN", help="folder of a finished run")
     made.add_option(
-        "--data", metavar="DIR", help="feature folder; the generated sample without it"
+        "--data",
+        metavar="PATH",
+        nargs="+",
+        help="feature folder, or .npy files of (T, D) with the streams side by side"
+        " (default: the data that the run was trained on)",
     )
     made.add_option(
         "--manifest",
         metavar="FILE",
-        help="its manifest (default: DIR/manifest.json, or else the run's)",
+        help="of the folder (default: manifest.json in it, or as the run's data)",
+    )
+    made.add_option(
+        "--fps",
+        metavar="RATE",
+        type=float,
+        help="of videos without a manifest (default: as the run's data)",
+        kind="frames a second",
     )
     made.add_option(
         "--scores",
@@ -38,7 +51,8 @@ def parser() -> options.Parser:
     made.add_option(
         "--subset",
         metavar="NAME",
-        help="the videos to localize in (default: the evaluation subset)",
+        help="the videos to localize in, or `all` (default: the evaluation subset, or"
+        " all where it has no features)",
     )
     made.add_option(
         "--out",
@@ -55,7 +69,7 @@ def parser() -> options.Parser:
 
 def run(parsed: argparse.Namespace) -> int:
     """Localizes and writes; says what was done."""
-    from cleannet_jax import experiment, localize, logs, methods, runs
+    from cleannet_jax import experiment, localize, logs, methods, new_videos, runs
     from cleannet_jax.data import snippets
     from cleannet_jax.data.detections import files as detections
     from cleannet_jax.programs import compilation
@@ -64,24 +78,17 @@ def run(parsed: argparse.Namespace) -> int:
     folder = pathlib.Path(parsed.run)
     description = runs.read_description(folder)
     config = description.config
-    config = dataclasses.replace(
-        config, manifest=_manifest(parsed, folder, config.manifest)
-    )
     if parsed.scores:
         config = dataclasses.replace(config, scores=parsed.scores)
         methods.check(config)
-    dataset = experiment.open_dataset(
-        config, parsed.data, categories=description.categories
+    opened = new_videos.open_for(
+        folder, description, parsed.data, manifest=parsed.manifest, fps=parsed.fps
     )
-    if parsed.subset:
-        dataset = dataclasses.replace(dataset, evaluation_subset=parsed.subset)
+    dataset = new_videos.chosen(opened, parsed.subset)
     experiment.check_streams(dataset, description, folder)
     ids = dataset.evaluation_ids
-    if not ids:
-        raise errors.InputError(
-            f"{dataset.name}: no video of subset {dataset.evaluation_subset!r} has "
-            "features"
-        )
+    for note in (*dataset.notes, *dataset.warnings):
+        print(note)
     if parsed.scp and config.scores:
         raise errors.InputError(
             f"--scp: {folder} computes no SCPs, it reads those of {config.scores}"
@@ -105,13 +112,3 @@ def run(parsed: argparse.Namespace) -> int:
     count = len(predictions.scores)
     print(f"{count} detections in {len(ids)} videos: {parsed.out}")
     return 0
-
-
-def _manifest(parsed: argparse.Namespace, folder: pathlib.Path, of_config: str) -> str:
-    """The manifest to use: as named, or the data's own, or else that of the run."""
-    if parsed.manifest:
-        return parsed.manifest
-    if parsed.data is None or pathlib.Path(parsed.data, "manifest.json").exists():
-        return ""
-    copied = folder / "manifest.json"
-    return str(copied) if copied.exists() else of_config
