@@ -281,7 +281,7 @@ def detected(**changes):
         (detected(score=float("nan")), "[1]: score: expected a number, found nan"),
         (
             detected(score="0.5"),
-            "results['x'][1]: score: expected a number, found '0.5'",
+            "results['x'][1]: score: expected a number, found '0.5', which is text: write",
         ),
         (detected(score=None), "results['x'][1]: score: expected a number, found None"),
         (detected(score=10**400), "results['x'][1]: score: expected a number, found 1"),
@@ -296,7 +296,7 @@ def detected(**changes):
         ),
         (
             detected(segment=[2.5, 1]),
-            "[1]: segment: expected an end that is not before the start, found [2.5, 1]",
+            "results['x'][1]: found the segment [2.5, 1.0], expected an end that is not",
         ),
     ],
 )
@@ -453,3 +453,40 @@ def test_labels_that_are_no_names_are_refused(tmp_path, labels):
     path = write(tmp_path / "gt.json", content)
     with pytest.raises(errors.InputError, match=r"database\['a'\].labels"):
         annotations_lib.read_annotations(path)
+
+
+def test_reversed_detections_are_listed_at_once(tmp_path):
+    good, bad = ({"segment": [end, 5], "label": "Dive", "score": 1} for end in (1, 9))
+    path = write(tmp_path / "p.json", {"results": {"a": [good, bad], "b": [bad] * 4}})
+    with pytest.raises(errors.InputError) as caught:
+        submission.read_detections(path)
+    assert str(caught.value) == (
+        f"{path}: found 5 segments that end before they start: results['a'][1]: [9.0,"
+        " 5.0]; results['b'][0]: [9.0, 5.0]; results['b'][1]: [9.0, 5.0] and 2 more"
+    )
+
+
+def test_predictions_without_the_key_are_read_where_nothing_else_is_there(tmp_path):
+    with_key = submission.read_detections(
+        write(tmp_path / "p.json", {"results": RESULTS})
+    )
+    without = submission.read_detections(write(tmp_path / "q.json", RESULTS))
+    for column, again in zip(with_key, without, strict=True):
+        np.testing.assert_array_equal(column, again)
+    assert submission.read_proposals(tmp_path / "q.json") == {"results": RESULTS}
+    path = write(tmp_path / "r.json", {"version": "1", **RESULTS})
+    with pytest.raises(errors.InputError, match="expected the key 'results', found"):
+        submission.read_detections(path)
+
+
+def test_labels_that_are_numbers_are_kept_as_digits(tmp_path):
+    rows = [{"segment": [0, 1], "label": label, "score": 1} for label in (7, "7", "x")]
+    predictions = submission.read_detections(
+        write(tmp_path / "p.json", {"results": {"a": rows}})
+    )
+    assert predictions.labels == ("7", "x") and predictions.label.tolist() == [0, 0, 1]
+    for label in (True, 1.5, -1):
+        rows = [{"segment": [0, 1], "label": label, "score": 1}]
+        path = write(tmp_path / "p.json", {"results": {"a": rows}})
+        with pytest.raises(errors.InputError, match="label: expected a name, found"):
+            submission.read_detections(path)

@@ -159,11 +159,17 @@ def test_an_empty_file_has_no_detections(tmp_path):
     assert detections.segments.shape == (0, 2) and detections.videos == ()
 
 
+def test_class_ids_without_a_name_keep_their_digits(tmp_path):
+    path = tmp_path / "found.txt"
+    path.write_text("a 1 2 7 0.5\na 1 2 8 0.5\n")
+    assert thumos.read_detections(path).labels == ("BaseballPitch", "8")
+    assert thumos.read_detections(path, classes={8: "x"}).labels == ("7", "x")
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
         ("a 1 2 7", "found 4 columns, 'a 1 2 7', expected 5: video start end class_id"),
-        ("a 1 2 8 0.5", "class id 8 is unknown, expected one of 7, 9, 12"),
         ("a 1 2 Diving 0.5", "found 'Diving', expected a whole number"),
         ("a 1 2 7 nan", "found the score 'nan', expected a number"),
         ("a 1 2 7 high", "found the score 'high', expected a number"),
