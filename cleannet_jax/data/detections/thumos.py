@@ -62,7 +62,7 @@ def read_annotations(folder: str | os.PathLike) -> annotations_lib.Annotations:
         a video and a segment; the message names the file and the line.
     """
     paths = _annotation_paths(pathlib.Path(folder))
-    rows: dict[str, list[tuple[str, tuple[float, float]]]] = {}
+    rows: dict[str, list[annotations_lib.Row]] = {}
     subsets: dict[str, str] = {}
     for (suffix, label), path in sorted(paths.items()):
         for line in text.read_lines(path):
@@ -72,9 +72,13 @@ def read_annotations(folder: str | os.PathLike) -> annotations_lib.Annotations:
                     f"{line.place}: video {video!r} is in the files of"
                     f" {subsets[video]!r} too, expected one subset"
                 )
-            segment = text.segment(start, end, line.place)
-            rows.setdefault(video, []).append((label, segment))
-    videos = {video: _video(video, subsets[video], rows[video]) for video in rows}
+            ends = text.finite(start, line.place), text.finite(end, line.place)
+            row = annotations_lib.Row(label, ends, line.place)
+            rows.setdefault(video, []).append(row)
+    videos = {
+        video: annotations_lib.make_video(video, rows[video], subset=subsets[video])
+        for video in rows
+    }
     return annotations_lib.Annotations(dict(sorted(videos.items())), str(folder))
 
 
@@ -194,23 +198,6 @@ def _annotation_paths(folder: pathlib.Path) -> dict[tuple[str, str], pathlib.Pat
                     f" the {len(CLASSES)} categories"
                 )
     return paths
-
-
-def _video(
-    name: str, subset: str, rows: list[tuple[str, tuple[float, float]]]
-) -> annotations_lib.Video:
-    """The annotation of one video from its rows."""
-    ambiguous = [pair for label, pair in rows if label == annotations_lib.AMBIGUOUS]
-    certain = [row for row in rows if row[0] != annotations_lib.AMBIGUOUS]
-    return annotations_lib.Video(
-        id=name,
-        subset=subset,
-        duration=None,
-        fps=None,
-        segments=np.array([pair for _, pair in certain], float).reshape(-1, 2),
-        labels=tuple(label for label, _ in certain),
-        ambiguous=np.array(ambiguous, float).reshape(-1, 2),
-    )
 
 
 def _finite(values: np.ndarray | None) -> bool:
