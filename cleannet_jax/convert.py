@@ -267,6 +267,9 @@ def _entry(video: annotations_lib.Video) -> dict[str, Any]:
         return entry
     labels = [*video.labels, *([annotations_lib.AMBIGUOUS] * len(video.ambiguous))]
     segments = [*video.segments.tolist(), *video.ambiguous.tolist()]
+    # What cannot be used is for `validate` to list, and for whoever wrote it to mend.
+    labels += [fault.label for fault in video.faults]
+    segments += [list(fault.segment) for fault in video.faults]
     entry["annotations"] = [
         {"label": label, "segment": segment}
         for label, segment in zip(labels, segments, strict=True)

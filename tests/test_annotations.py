@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from cleannet_jax import errors
+from cleannet_jax.data import annotation_files, files
 from cleannet_jax.data import annotations as annotations_lib
-from cleannet_jax.data import files
 from cleannet_jax.data.detections import submission
 from cleannet_jax.metrics import average_precision
 
@@ -206,7 +206,18 @@ def annotated(**changes):
         ({"results": {}}, ": expected the key 'database', found only ['results']"),
         ({"database": []}, ": database: expected an object from video ids, found []"),
         ({"database": {"x": []}}, "database['x']: expected an object with the key"),
-        ({"database": {"x": {}}}, "database['x']: expected the key 'subset', found"),
+        (
+            {"database": {"x": {"duration": 3}, "y": video()}},
+            "database['x']: expected the key 'subset', found only ['duration']; other",
+        ),
+        (
+            {"database": {"x": {"actions": [["Dive", 1]]}}},
+            "database['x'].actions[0]: expected [label, start, end], found ['Dive', 1]",
+        ),
+        (
+            {"database": {"x": {"actions": [["Dive", 1, None]]}}},
+            "database['x'].actions[0]: expected [start, end] in seconds, found [1, None]",
+        ),
         (
             {"database": {"x": video(annotations={})}},
             "database['x'].annotations: expected a list, found {}",
@@ -247,10 +258,6 @@ def annotated(**changes):
             {"database": {"x": annotated(segment=[2, True])}},
             "annotations[1]: segment: expected [start, end] in seconds, found [2, True]",
         ),
-        (
-            {"database": {"x": annotated(segment=[2, 1])}},
-            "annotations[1]: segment: expected an end that is not before the start",
-        ),
     ],
 )
 def test_mistakes_in_annotations_are_named(tmp_path, content, message):
@@ -281,7 +288,7 @@ def detected(**changes):
         (detected(score=float("nan")), "[1]: score: expected a number, found nan"),
         (
             detected(score="0.5"),
-            "results['x'][1]: score: expected a number, found '0.5'",
+            "results['x'][1]: score: expected a number, found '0.5', which is text: write",
         ),
         (detected(score=None), "results['x'][1]: score: expected a number, found None"),
         (detected(score=10**400), "results['x'][1]: score: expected a number, found 1"),
@@ -296,7 +303,7 @@ def detected(**changes):
         ),
         (
             detected(segment=[2.5, 1]),
-            "[1]: segment: expected an end that is not before the start, found [2.5, 1]",
+            "results['x'][1]: found the segment [2.5, 1.0], expected an end that is not",
         ),
     ],
 )
@@ -453,3 +460,154 @@ def test_labels_that_are_no_names_are_refused(tmp_path, labels):
     path = write(tmp_path / "gt.json", content)
     with pytest.raises(errors.InputError, match=r"database\['a'\].labels"):
         annotations_lib.read_annotations(path)
+
+
+def test_reversed_detections_are_listed_at_once(tmp_path):
+    good, bad = ({"segment": [end, 5], "label": "Dive", "score": 1} for end in (1, 9))
+    path = write(tmp_path / "p.json", {"results": {"a": [good, bad], "b": [bad] * 4}})
+    with pytest.raises(errors.InputError) as caught:
+        submission.read_detections(path)
+    assert str(caught.value) == (
+        f"{path}: found 5 segments that end before they start: results['a'][1]: [9.0,"
+        " 5.0]; results['b'][0]: [9.0, 5.0]; results['b'][1]: [9.0, 5.0] and 2 more"
+    )
+
+
+def test_predictions_without_the_key_are_read_where_nothing_else_is_there(tmp_path):
+    with_key = submission.read_detections(
+        write(tmp_path / "p.json", {"results": RESULTS})
+    )
+    without = submission.read_detections(write(tmp_path / "q.json", RESULTS))
+    for column, again in zip(with_key, without, strict=True):
+        np.testing.assert_array_equal(column, again)
+    assert submission.read_proposals(tmp_path / "q.json") == {"results": RESULTS}
+    path = write(tmp_path / "r.json", {"version": "1", **RESULTS})
+    with pytest.raises(errors.InputError, match="expected the key 'results', found"):
+        submission.read_detections(path)
+
+
+def test_labels_that_are_numbers_are_kept_as_digits(tmp_path):
+    rows = [{"segment": [0, 1], "label": label, "score": 1} for label in (7, "7", "x")]
+    predictions = submission.read_detections(
+        write(tmp_path / "p.json", {"results": {"a": rows}})
+    )
+    assert predictions.labels == ("7", "x") and predictions.label.tolist() == [0, 0, 1]
+    for label in (True, 1.5, -1):
+        rows = [{"segment": [0, 1], "label": label, "score": 1}]
+        path = write(tmp_path / "p.json", {"results": {"a": rows}})
+        with pytest.raises(errors.InputError, match="label: expected a name, found"):
+            submission.read_detections(path)
+
+
+def test_reversed_segments_stop_only_their_own_subset(tmp_path):
+    bad = [{"segment": [9, end], "label": "Dive"} for end in (5, 6, 7, 8)]
+    good = {"segment": [0, 1], "label": "Run"}
+    content = {
+        "a": {"subset": "train", "annotations": [good, *bad]},
+        "b": {"subset": "test", "annotations": [good]},
+        "c": {"subset": "new", "annotations": [good, bad[0]]},
+    }
+    path = write(tmp_path / "gt.json", {"database": content})
+    found = annotations_lib.read_annotations(path)
+    assert annotations_lib.ground_truth(found, subset="test").labels == ("Run",)
+    with pytest.raises(errors.InputError) as caught:
+        annotations_lib.ground_truth(found, subset="train")
+    assert str(caught.value) == (
+        f"{path}: subset 'train': found 4 segments that end before they start:"
+        " database['a'].annotations[1]: [9.0, 5.0]; database['a'].annotations[2]:"
+        " [9.0, 6.0]; database['a'].annotations[3]: [9.0, 7.0] and 1 more"
+    )
+    with pytest.raises(errors.InputError, match="'new': database.*found the segment"):
+        annotations_lib.ground_truth(found, subset="new")
+    # Labels of whole videos are known all the same.
+    assert found.videos["a"].categories == ("Dive", "Run")
+    assert found.videos["a"].labels == ("Run",)
+    assert len(found.faults) == 5
+    fault = found.videos["c"].faults[0]
+    assert (fault.label, fault.segment) == ("Dive", (9, 5))
+    assert fault.place == f"{path}: database['c'].annotations[1]"
+
+
+def test_videos_without_the_key_database_and_without_subsets(tmp_path):
+    rows = [{"segment": [0, 3], "label": 7}]
+    path = write(
+        tmp_path / "gt.json", {"a": {"annotations": rows}, "b": {"duration": 5}}
+    )
+    videos = annotations_lib.read_annotations(path).videos
+    assert [video.subset for video in videos.values()] == ["all", "all"]
+    assert videos["a"].labels == ("7",) and not videos["b"].annotated
+
+
+def test_actions_of_multithumos(tmp_path):
+    content = {
+        "v1": {
+            "duration": 33.5,
+            "subset": "testing",
+            "actions": [[3, 1.5, 2], [0, 4, 6]],
+        },
+        "v2": {"duration": 10, "subset": "testing", "actions": [["Run", 2, 1]]},
+        "v3": {"duration": 10, "subset": "training", "actions": []},
+    }
+    found = annotations_lib.read_annotations(write(tmp_path / "gt.json", content))
+    video = found.videos["v1"]
+    assert (video.subset, video.duration, video.labels) == ("testing", 33.5, ("3", "0"))
+    np.testing.assert_array_equal(video.segments, [[1.5, 2], [4, 6]])
+    assert [fault.segment for fault in found.faults] == [(2, 1)]
+    assert found.videos["v3"].annotated and found.videos["v3"].timed
+
+
+REFINELOC = """video-name,t-start,t-end,label,video-duration,fps,video-num-frames
+b,1.5,2,Dive,30.5,25,762
+a,4,6.5,Throw,20,30,600
+b,8,9,Ambiguous,30.5,25,762
+b,7,5,Run,30.5,25,762
+"""
+TABLE = """label,video,subset,start,end,duration
+Dive,b,test,1.5,2,30.5
+Throw,a,test,4,6.5,
+Ambiguous,b,test,8,9,30.5
+Run,b,test,7,5,30.5
+Jump,c,train,,,
+,d,train,,,
+"""
+
+
+@pytest.mark.parametrize("content", [REFINELOC, TABLE])
+def test_annotations_as_csv(tmp_path, content):
+    path = tmp_path / "gt.csv"
+    path.write_text(content)
+    found = annotation_files.read_annotations(path)
+    ours = content == TABLE
+    assert list(found.videos) == (["b", "a", "c", "d"] if ours else ["b", "a"])
+    video = found.videos["b"]
+    assert (video.labels, video.duration) == (("Dive",), 30.5)
+    assert video.subset == ("test" if ours else "all")
+    assert video.fps == (None if ours else 25)
+    np.testing.assert_array_equal(video.segments, [[1.5, 2]])
+    np.testing.assert_array_equal(video.ambiguous, [[8, 9]])
+    (fault,) = found.faults
+    assert (fault.place, fault.segment) == (f"{path}: line 5", (7, 5))
+    assert video.tags == ("Run",)
+    if ours:
+        assert found.videos["c"].tags == ("Jump",) and not found.videos["c"].timed
+        assert not found.videos["d"].categories and found.videos["d"].timed
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("video,start,end\n", "line 1: found no column 'label' in the header"),
+        ("video,label,start,end\n,x,1,2\n", "line 2: video: found none"),
+        ("video,label,start,end\na,,1,2\n", "line 2: label: found none, expected"),
+        ("video,label,start,end\na,x,1,\n", "line 2: found '', expected a finite num"),
+        (TABLE + "Run,a,train,7,8,\n", "line 8: video 'a': found subset train, dur"),
+        (TABLE + "Run,e,,7,8,\n", "line 8: found a row without a subset, expected one"),
+        (TABLE + "Run,e,test,7,8,0\n", "video 'e': duration: found 0, expected one"),
+    ],
+)
+def test_mistakes_in_csv_are_named(tmp_path, content, message):
+    path = tmp_path / "gt.csv"
+    path.write_text(content)
+    with pytest.raises(errors.InputError) as caught:
+        annotation_files.read_annotations(path)
+    assert str(caught.value).startswith(f"{path}: {message}")

@@ -15,8 +15,8 @@ import test_autoloc
 from cleannet_jax import convert, errors, streams
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import dataset as dataset_lib
+from cleannet_jax.data import faults, recovered_heads
 from cleannet_jax.data import manifest as manifest_lib
-from cleannet_jax.data import recovered_heads
 from cleannet_jax.data.layouts import autoloc_rows, feature_folder, table
 from cleannet_jax.programs import convert as convert_program
 from cleannet_jax.programs import main as programs
@@ -107,6 +107,18 @@ def test_annotations_are_read_back_as_they_were(tmp_path):
             np.testing.assert_array_equal(
                 getattr(found[name], field.name), getattr(video, field.name)
             )
+
+
+def test_what_ends_before_it_starts_is_not_lost(tmp_path):
+    videos = dict(make_dataset().annotations.videos)
+    fault = faults.Fault("a test", "fall", (9.0, 5.0))
+    tags = (*videos["a"].tags, "fall")
+    videos["a"] = dataclasses.replace(videos["a"], faults=(fault,), tags=tags)
+    truth = annotations_lib.Annotations(videos, "a test")
+    convert.convert(make_dataset(annotations=truth), tmp_path)
+    found = annotations_lib.read_annotations(tmp_path / "annotations.json")
+    assert [again[1:] for again in found.faults] == [fault[1:]]
+    assert found.videos["a"].labels == videos["a"].labels
 
 
 def test_a_folder_of_ours_is_copied_under_the_usual_names(tmp_path):

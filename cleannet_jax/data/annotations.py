@@ -5,25 +5,50 @@ An annotation file is an object with the key `database`, from a video's id to
 "label": ...}], "labels": [...]}`, where all but `subset` may be absent. `labels`, and
 annotations without a `segment`, are of the whole video: training needs no segments. An
 entry with neither `annotations` nor `labels` is of a video that nobody has looked at.
-Other keys are not read. Ids and labels are kept as they are
-spelled, ids and segments in the order of the file; nothing is clipped, dropped or
-merged.
+`"actions": [[label, start, end], ...]`, as MultiTHUMOS has them, are annotations too.
+
+The object may stand without the key `database` where nothing else does, and where no
+video has a subset all are of `EVERYTHING`. Other keys are not read. Ids and labels are
+kept as they are spelled, labels that are numbers as their digits, ids and segments in
+the order of the file; nothing is clipped, dropped or merged. A segment that ends before
+it starts is kept apart, in `faults`, so that it stops only who needs it.
 """
 
 import dataclasses
 import os
 import reprlib
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from cleannet_jax import errors
+from cleannet_jax.data import faults as faults_lib
 from cleannet_jax.data import files, schema
 from cleannet_jax.metrics import average_precision
 
 # What THUMOS14 calls footage that could not be assigned to a category.
 AMBIGUOUS = "Ambiguous"
+
+# The subset of all videos of a file that names none.
+EVERYTHING = "all"
+
+# A value with one of these keys can be a video of a file without `database`.
+_KEYS = {"subset", "duration", "annotations", "labels", "actions"}
+
+
+class Row(NamedTuple):
+    """A row of an annotation file.
+
+    Attributes:
+      label: a category, or `AMBIGUOUS`.
+      segment: (start, end) in seconds, in either order; None for the whole video.
+      place: of the row, its file included.
+    """
+
+    label: str
+    segment: tuple[float, float] | None
+    place: str
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -38,8 +63,11 @@ class Video:
       segments: [G, 2] float64 (start, end) in seconds; lengths may be zero.
       labels: [G] category of each segment.
       ambiguous: [A, 2] float64, segments that are `Ambiguous` and of no category.
-      tags: categories of the whole video, beside those of its segments.
+      tags: categories of the whole video, beside those of its segments; those of its
+        `faults` are among them.
       annotated: whether the file says anything of what is in the video, be it nothing.
+      faults: its rows whose segment ends before it starts, which are in none of the
+        columns above.
     """
 
     id: str
@@ -51,6 +79,7 @@ class Video:
     ambiguous: np.ndarray
     tags: tuple[str, ...] = ()
     annotated: bool = True
+    faults: tuple[faults_lib.Fault, ...] = ()
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -70,6 +99,11 @@ class Annotations:
     videos: dict[str, Video]
     path: str
 
+    @property
+    def faults(self) -> tuple[faults_lib.Fault, ...]:
+        """The faults of all videos, in the order of the file."""
+        return tuple(fault for v in self.videos.values() for fault in v.faults)
+
 
 def read_annotations(path: str | os.PathLike) -> Annotations:
     """Returns the content of an annotation file.
@@ -78,11 +112,60 @@ def read_annotations(path: str | os.PathLike) -> Annotations:
       InputError: the file is not JSON or departs from the schema; the message names
         the first place that does.
     """
-    videos = {
-        name: _video(name, entry, f"{path}: database[{name!r}]")
-        for name, entry in files.iterate_json(path, "database")
-    }
+    videos, lacking = {}, ""
+    for name, entry in files.iterate_json(path, "database", is_member=_is_video):
+        place = f"{path}: database[{name!r}]"
+        videos[name] = _video(name, entry, place)
+        if not lacking and "subset" not in entry:
+            lacking = f"{place}: expected the key 'subset', found only {list(entry)}"
+    if lacking and any(video.subset != EVERYTHING for video in videos.values()):
+        raise errors.InputError(f"{lacking}; other videos have it")
     return Annotations(videos, str(path))
+
+
+def make_video(
+    name: str,
+    rows: Iterable[Row],
+    *,
+    subset: str,
+    duration: float | None = None,
+    fps: float | None = None,
+    tags: Iterable[str] = (),
+    annotated: bool = True,
+) -> Video:
+    """Returns a video from the rows of a file.
+
+    Args:
+      name: the video's id.
+      rows: its annotations, in the order of the file.
+      subset: the part of the dataset that it belongs to.
+      duration: seconds, None if it is not known.
+      fps: frames per second, None if they are not known.
+      tags: categories of the whole video.
+      annotated: whether the file says anything of what is in the video.
+    """
+    certain, ambiguous, faults = [], [], []
+    whole = list(tags)
+    for row in rows:
+        is_fault = row.segment is not None and row.segment[1] < row.segment[0]
+        if is_fault:
+            faults.append(faults_lib.Fault(row.place, row.label, row.segment))
+        if (is_fault or row.segment is None) and row.label != AMBIGUOUS:
+            whole.append(row.label)
+        elif not is_fault:
+            (ambiguous if row.label == AMBIGUOUS else certain).append(row)
+    return Video(
+        id=name,
+        subset=subset,
+        duration=duration,
+        fps=fps,
+        segments=_segments(certain),
+        labels=tuple(row.label for row in certain),
+        ambiguous=_segments(ambiguous),
+        tags=tuple(dict.fromkeys(whole)),
+        annotated=annotated,
+        faults=tuple(faults),
+    )
 
 
 def subset_videos(annotations: Annotations, subset: str) -> list[Video]:
@@ -117,10 +200,16 @@ def ground_truth(
     """Returns the annotated segments of a subset, [G], with all videos of the subset.
 
     Raises:
-      InputError: no video is of that subset, or of one it is not known when what
-        happens in it, so that no detection there could be judged.
+      InputError: no video is of that subset, one has segments that end before they
+        start, or of one it is not known when what happens in it, so that no detection
+        there could be judged.
     """
     videos = subset_videos(annotations, subset)
+    faults_lib.check(
+        annotations.path,
+        [fault for video in videos for fault in video.faults],
+        where=f"subset {subset!r}",
+    )
     without = [video for video in videos if not video.timed]
     if without:
         raise errors.InputError(
@@ -158,31 +247,52 @@ def ambiguous(annotations: Annotations, *, subset: str) -> average_precision.Ins
 
 def _video(name: str, entry: Any, where: str) -> Video:
     """One entry of a database."""
-    subset = schema.text(entry, "subset", where)
+    has_subset = not isinstance(entry, dict) or "subset" in entry
+    subset = schema.text(entry, "subset", where) if has_subset else EVERYTHING
     tags = _tags(entry, where)
-    rows = schema.rows(entry.get("annotations", []), f"{where}.annotations")
-    labels, segments = [], []
-    for row, annotation in enumerate(rows):
-        place = f"{where}.annotations[{row}]"
-        label = schema.text(annotation, "label", place)
-        if annotation.get("segment") is None and label != AMBIGUOUS:
-            tags += (label,)
-        else:
-            labels.append(label)
-            segments.append(schema.segment(annotation, place))
-    pairs = np.array(segments, float).reshape(-1, 2)
-    is_ambiguous = np.array([label == AMBIGUOUS for label in labels], bool)
-    return Video(
-        id=name,
+    rows = [*_rows(entry, where), *_actions(entry, where)]
+    return make_video(
+        name,
+        rows,
         subset=subset,
         duration=schema.positive(entry, "duration", where),
         fps=schema.positive(entry, "fps", where),
-        segments=pairs[~is_ambiguous],
-        labels=tuple(label for label in labels if label != AMBIGUOUS),
-        ambiguous=pairs[is_ambiguous],
-        tags=tuple(dict.fromkeys(tags)),
-        annotated="annotations" in entry or bool(tags),
+        tags=tags,
+        annotated=not entry.keys().isdisjoint({"annotations", "actions"}) or bool(tags),
     )
+
+
+def _segments(rows: list[Row]) -> np.ndarray:
+    """[G, 2] the segments of rows."""
+    return np.array([row.segment for row in rows], float).reshape(-1, 2)
+
+
+def _is_video(value: Any) -> bool:
+    """Whether a value can be the entry of a video."""
+    return isinstance(value, dict) and not _KEYS.isdisjoint(value)
+
+
+def _rows(entry: dict[str, Any], where: str) -> Iterator[Row]:
+    """The rows under `annotations`; one without a segment is of the whole video."""
+    found = schema.rows(entry.get("annotations", []), f"{where}.annotations")
+    for index, annotation in enumerate(found):
+        place = f"{where}.annotations[{index}]"
+        label = schema.label(annotation, place)
+        is_tag = annotation.get("segment") is None and label != AMBIGUOUS
+        yield Row(label, None if is_tag else schema.ends(annotation, place), place)
+
+
+def _actions(entry: dict[str, Any], where: str) -> Iterator[Row]:
+    """The rows under `actions`."""
+    found = schema.rows(entry.get("actions", []), f"{where}.actions")
+    for index, action in enumerate(found):
+        place = f"{where}.actions[{index}]"
+        if not isinstance(action, list) or len(action) != 3:
+            raise errors.InputError(
+                f"{place}: expected [label, start, end], found {reprlib.repr(action)}"
+            )
+        label = schema.label({"label": action[0]}, place)
+        yield Row(label, schema.pair(action[1:], place), place)
 
 
 def _tags(entry: dict[str, Any], where: str) -> tuple[str, ...]:

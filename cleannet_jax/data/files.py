@@ -7,7 +7,7 @@ import pathlib
 import re
 import reprlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 from cleannet_jax import errors
@@ -67,7 +67,12 @@ def read_json(path: str | os.PathLike) -> Any:
         return value
 
 
-def iterate_json(path: str | os.PathLike, key: str) -> Iterator[tuple[str, Any]]:
+def iterate_json(
+    path: str | os.PathLike,
+    key: str,
+    *,
+    is_member: Callable[[Any], bool] = lambda value: False,
+) -> Iterator[tuple[str, Any]]:
     """Yields the members of the object under one key of a JSON file's top level.
 
     One member is decoded at a time and the file is read in pieces, so that a file of
@@ -77,6 +82,8 @@ def iterate_json(path: str | os.PathLike, key: str) -> Iterator[tuple[str, Any]]
     Args:
       path: of the file (UTF-8, with or without a byte order mark).
       key: whose object is wanted.
+      is_member: whether a value can be a member of that object. Where the key is absent
+        and all values of the top level can, the top level itself is the object.
 
     Yields:
       Name and value of each member, in the order of the file.
@@ -90,11 +97,11 @@ def iterate_json(path: str | os.PathLike, key: str) -> Iterator[tuple[str, Any]]
             raise errors.InputError(
                 f"expected an object with the key {key!r}, found {window.shortened()}"
             )
-        names = []
+        names, is_object = [], True
         for name in window.names():
             names.append(name)
             if name != key:
-                window.value()
+                is_object = is_member(window.value()) and is_object
             elif window.peek() != "{":
                 raise errors.InputError(
                     f"{key}: expected an object from video ids, found"
@@ -103,10 +110,14 @@ def iterate_json(path: str | os.PathLike, key: str) -> Iterator[tuple[str, Any]]
             else:
                 yield from ((member, window.value()) for member in window.names())
         window.end()
-        if key not in names:
+        if key in names:
+            return
+        if not names or not is_object:
             raise errors.InputError(
                 f"expected the key {key!r}, found only {reprlib.repr(names)}"
             )
+    with _open_json(path) as window:
+        yield from ((member, window.value()) for member in window.names())
 
 
 def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

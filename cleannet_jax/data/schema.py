@@ -46,6 +46,14 @@ def text(entry: Any, key: str, where: str) -> str:
     return value
 
 
+def label(entry: Any, where: str) -> str:
+    """Returns the label of an annotation or a detection; a whole number as its digits."""
+    value = field(entry, "label", where)
+    if type(value) is int and 0 <= value < 10**9:
+        return str(value)
+    return text(entry, "label", where)
+
+
 def positive(entry: dict[str, Any], key: str, where: str) -> float | None:
     """Returns the number above zero under a key, None where there is none."""
     if entry.get(key) is None:
@@ -59,21 +67,31 @@ def positive(entry: dict[str, Any], key: str, where: str) -> float | None:
     return value
 
 
+def ends(entry: Any, where: str) -> tuple[float, float]:
+    """Returns the ends of a segment in seconds, of which the second may be before."""
+    value = field(entry, "segment", where)
+    return pair(value, f"{where}: segment")
+
+
+def pair(value: Any, where: str) -> tuple[float, float]:
+    """Returns the value, which must be two finite numbers, as seconds."""
+    numbers = [_number(end) for end in value] if isinstance(value, list) else []
+    if len(numbers) != 2 or not all(map(math.isfinite, numbers)):
+        raise errors.InputError(
+            f"{where}: expected [start, end] in seconds, found {reprlib.repr(value)}"
+        )
+    return numbers[0], numbers[1]
+
+
 def segment(entry: Any, where: str) -> tuple[float, float]:
     """Returns the segment of an annotation or a detection, in seconds."""
-    value = field(entry, "segment", where)
-    ends = [_number(end) for end in value] if isinstance(value, list) else []
-    if len(ends) != 2 or not all(map(math.isfinite, ends)):
-        raise errors.InputError(
-            f"{where}: segment: expected [start, end] in seconds, found"
-            f" {reprlib.repr(value)}"
-        )
-    if ends[1] < ends[0]:
+    start, end = ends(entry, where)
+    if end < start:
         raise errors.InputError(
             f"{where}: segment: expected an end that is not before the start, found"
-            f" {reprlib.repr(value)}"
+            f" {reprlib.repr(entry['segment'])}"
         )
-    return ends[0], ends[1]
+    return start, end
 
 
 def score(entry: Any, where: str) -> float:
@@ -81,8 +99,10 @@ def score(entry: Any, where: str) -> float:
     value = field(entry, "score", where)
     number = math.nan if isinstance(value, str) else _number(value)
     if math.isnan(number):
+        is_quoted = isinstance(value, str) and not math.isnan(_number(value))
+        hint = ", which is text: write it without the quotes" if is_quoted else ""
         raise errors.InputError(
-            f"{where}: score: expected a number, found {reprlib.repr(value)}"
+            f"{where}: score: expected a number, found {reprlib.repr(value)}{hint}"
         )
     return number
 

@@ -24,6 +24,11 @@ class Line(NamedTuple):
     text: str
     place: str
 
+    @property
+    def number(self) -> int:
+        """The number of the line, counted from 1."""
+        return int(self.place.rpartition(" ")[2])
+
 
 def read_lines(path: str | os.PathLike) -> Iterator[Line]:
     """Yields the lines of a file, blank ones left out.
@@ -87,6 +92,20 @@ def count(value: str, place: str) -> int:
     if number is None or number < 0:
         raise errors.InputError(
             f"{place}: found {reprlib.repr(value)}, expected a whole number, 0 or above"
+        )
+    return number
+
+
+def score(value: str, place: str) -> float:
+    """Returns the score that a text spells; infinite ones have an order too.
+
+    Raises:
+      InputError: it is anything else.
+    """
+    number = _parsed(float, value)
+    if number is None or math.isnan(number):
+        raise errors.InputError(
+            f"{place}: found the score {reprlib.repr(value)}, expected a number"
         )
     return number
 

@@ -1,8 +1,9 @@
 """Detections as an ActivityNet submission, in JSON. Times are seconds.
 
 A file is an object with the key `results`, from a video's id to a list of `{"segment",
-"label", "score"}`. Other keys are not read. Ids and labels are kept as they are
-spelled, in the order of the file; nothing is clipped, dropped or merged.
+"label", "score"}`, or that object itself. Other keys are not read. Ids and labels are
+kept as they are spelled, labels that are numbers as their digits, in the order of the
+file; nothing is clipped, dropped or merged.
 """
 
 import math
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from cleannet_jax import errors
-from cleannet_jax.data import files, schema
+from cleannet_jax.data import faults, files, schema
 from cleannet_jax.metrics import average_precision
 
 
@@ -25,20 +26,28 @@ def read_detections(path: str | os.PathLike) -> average_precision.Instances:
 
     Raises:
       InputError: the file is not JSON or departs from the schema; the message names
-        the first place that does.
+        the first place that does, or the first of the segments that end before they
+        start.
     """
     names: list[str] = []
     labels: dict[str, int] = {}
     blocks = [_detections([], "", labels)]
-    for name, rows in files.iterate_json(path, "results"):
+    for name, rows in files.iterate_json(path, "results", is_member=_is_list):
         names.append(name)
         blocks.append(_detections(rows, f"{path}: results[{name!r}]", labels))
     label, segments, scores = map(np.concatenate, zip(*blocks, strict=True))
     counts = [len(block[0]) for block in blocks[1:]]
+    video = np.repeat(np.arange(len(names)), counts)
+
+    def place_of(row: int) -> str:
+        within = row - np.searchsorted(video, video[row])
+        return f"results[{names[video[row]]!r}][{within}]"
+
+    faults.check_order(str(path), segments, place_of)
     return average_precision.Instances(
         videos=tuple(names),
         labels=tuple(labels),
-        video=np.repeat(np.arange(len(names)), counts),
+        video=video,
         label=label,
         segments=segments,
         scores=scores,
@@ -55,11 +64,13 @@ def read_proposals(path: str | os.PathLike) -> dict[str, Any]:
         the first place that does.
     """
     content = files.read_json(path)
+    if isinstance(content, dict) and content and all(map(_is_list, content.values())):
+        content = {"results": content}
     for name, rows in _section(content, "results", path).items():
         where = f"{path}: results[{name!r}]"
         for row, proposal in enumerate(schema.rows(rows, where)):
             schema.segment(proposal, f"{where}[{row}]")
-            schema.text(proposal, "label", f"{where}[{row}]")
+            proposal["label"] = schema.label(proposal, f"{where}[{row}]")
             if "score" in proposal and math.isinf(
                 schema.score(proposal, f"{where}[{row}]")
             ):
@@ -100,6 +111,11 @@ def write_detections(
     )
 
 
+def _is_list(value: Any) -> bool:
+    """Whether a value can be the detections of a video."""
+    return isinstance(value, list) and all(isinstance(row, dict) for row in value)
+
+
 def _detections(
     rows: Any, where: str, labels: dict[str, int]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -107,9 +123,9 @@ def _detections(
     label, segments, scores = [], [], []
     for row, detection in enumerate(schema.rows(rows, where)):
         place = f"{where}[{row}]"
-        segments.append(schema.segment(detection, place))
+        segments.append(schema.ends(detection, place))
         scores.append(schema.score(detection, place))
-        name = schema.text(detection, "label", place)
+        name = schema.label(detection, place)
         label.append(labels.setdefault(name, len(labels)))
     return (
         np.array(label, int),

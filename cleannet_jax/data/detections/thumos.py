@@ -6,10 +6,8 @@ Detections are lines `video start end class_id score`. White space separates col
 and times are seconds.
 """
 
-import array
 import os
 import pathlib
-import reprlib
 from collections.abc import Mapping
 
 import numpy as np
@@ -17,6 +15,7 @@ import numpy as np
 from cleannet_jax import errors
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import files, text
+from cleannet_jax.data.detections import columns as columns_lib
 from cleannet_jax.metrics import average_precision
 
 # The 20 categories with annotated segments, by their number among UCF101's.
@@ -63,7 +62,7 @@ def read_annotations(folder: str | os.PathLike) -> annotations_lib.Annotations:
         a video and a segment; the message names the file and the line.
     """
     paths = _annotation_paths(pathlib.Path(folder))
-    rows: dict[str, list[tuple[str, tuple[float, float]]]] = {}
+    rows: dict[str, list[annotations_lib.Row]] = {}
     subsets: dict[str, str] = {}
     for (suffix, label), path in sorted(paths.items()):
         for line in text.read_lines(path):
@@ -73,9 +72,13 @@ def read_annotations(folder: str | os.PathLike) -> annotations_lib.Annotations:
                     f"{line.place}: video {video!r} is in the files of"
                     f" {subsets[video]!r} too, expected one subset"
                 )
-            segment = text.segment(start, end, line.place)
-            rows.setdefault(video, []).append((label, segment))
-    videos = {video: _video(video, subsets[video], rows[video]) for video in rows}
+            ends = text.finite(start, line.place), text.finite(end, line.place)
+            row = annotations_lib.Row(label, ends, line.place)
+            rows.setdefault(video, []).append(row)
+    videos = {
+        video: annotations_lib.make_video(video, rows[video], subset=subsets[video])
+        for video in rows
+    }
     return annotations_lib.Annotations(dict(sorted(videos.items())), str(folder))
 
 
@@ -104,36 +107,29 @@ def read_detections(
     """Returns the detections of a file for the kit, [M], in the order of the file.
 
     Videos and labels are in the order of their first use. An ending ".mp4" of a
-    video's name is dropped, as the kit does.
+    video's name is dropped, as the kit does. A class id without a name is kept as its
+    digits: whoever knows the categories can list all such at once.
 
     Args:
       path: the file.
       classes: names of the categories by class id.
 
     Raises:
-      InputError: a line is not a detection, or its class id is unknown; the message
-        names the line.
+      InputError: a line is not a detection; the message names it.
     """
-    videos: dict[str, int] = {}
-    labels: dict[str, int] = {}
-    # Compact columns: a file may have millions of lines.
-    video, label = array.array("q"), array.array("q")
-    segments, scores = array.array("d"), array.array("d")
+    columns = columns_lib.Columns(path)
     for line in text.read_lines(path):
         fields = text.columns(line, "video start end class_id score")
-        segments.extend(text.segment(fields[1], fields[2], line.place))
-        name = _class_name(fields[3], classes, line.place)
-        scores.append(_score(fields[4], line.place))
-        label.append(labels.setdefault(name, len(labels)))
-        video.append(videos.setdefault(fields[0].removesuffix(".mp4"), len(videos)))
-    return average_precision.Instances(
-        videos=tuple(videos),
-        labels=tuple(labels),
-        video=np.array(video, int),
-        label=np.array(label, int),
-        segments=np.array(segments, float).reshape(-1, 2),
-        scores=np.array(scores, float),
-    )
+        start, end = (text.finite(field, line.place) for field in fields[1:3])
+        class_id = text.count(fields[3], line.place)
+        columns.add(
+            fields[0].removesuffix(".mp4"),
+            classes.get(class_id, str(class_id)),
+            (start, end),
+            text.score(fields[4], line.place),
+            line=line.number,
+        )
+    return columns.instances()
 
 
 def write_detections(
@@ -202,47 +198,6 @@ def _annotation_paths(folder: pathlib.Path) -> dict[tuple[str, str], pathlib.Pat
                     f" the {len(CLASSES)} categories"
                 )
     return paths
-
-
-def _video(
-    name: str, subset: str, rows: list[tuple[str, tuple[float, float]]]
-) -> annotations_lib.Video:
-    """The annotation of one video from its rows."""
-    ambiguous = [pair for label, pair in rows if label == annotations_lib.AMBIGUOUS]
-    certain = [row for row in rows if row[0] != annotations_lib.AMBIGUOUS]
-    return annotations_lib.Video(
-        id=name,
-        subset=subset,
-        duration=None,
-        fps=None,
-        segments=np.array([pair for _, pair in certain], float).reshape(-1, 2),
-        labels=tuple(label for label, _ in certain),
-        ambiguous=np.array(ambiguous, float).reshape(-1, 2),
-    )
-
-
-def _class_name(value: str, classes: Mapping[int, str], place: str) -> str:
-    """The name of a class id that a text spells."""
-    class_id = text.count(value, place)
-    if class_id not in classes:
-        raise errors.InputError(
-            f"{place}: class id {class_id} is unknown, expected one of"
-            f" {', '.join(map(str, classes))}"
-        )
-    return classes[class_id]
-
-
-def _score(value: str, place: str) -> float:
-    """The score that a text spells; infinite ones have an order too."""
-    try:
-        score = float(value)
-    except ValueError:
-        score = np.nan
-    if np.isnan(score):
-        raise errors.InputError(
-            f"{place}: found the score {reprlib.repr(value)}, expected a number"
-        )
-    return score
 
 
 def _finite(values: np.ndarray | None) -> bool:
