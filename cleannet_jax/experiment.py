@@ -19,9 +19,9 @@ from cleannet_jax import (
 )
 from cleannet_jax import config as config_lib
 from cleannet_jax import localize as localize_lib
+from cleannet_jax.data import annotation_files, files
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import dataset as dataset_lib
-from cleannet_jax.data import files
 from cleannet_jax.data import manifest as manifest_lib
 from cleannet_jax.data import snippets as snippets_lib
 from cleannet_jax.data.detections import files as detections_lib
@@ -61,7 +61,7 @@ def open_dataset(config: config_lib.Config, data: str | None) -> dataset_lib.Dat
         return sample.sample_dataset(config.dataset, seed=_SAMPLE_SEED)
     folder = pathlib.Path(data)
     manifest = read_manifest(folder, config.manifest)
-    annotations = annotations_lib.read_annotations(folder / manifest.annotations)
+    annotations = annotation_files.read_for(folder, manifest)
     with logs.progress_bar("validate", total=len(annotations.videos)) as bar:
         report = validation.validate(
             folder,

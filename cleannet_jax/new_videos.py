@@ -15,7 +15,7 @@ import numpy as np
 
 from cleannet_jax import errors, experiment, findings, logs, runs, validation
 from cleannet_jax import streams as streams_lib
-from cleannet_jax.data import agreement, arrays
+from cleannet_jax.data import agreement, annotation_files, arrays
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import dataset as dataset_lib
 from cleannet_jax.data import manifest as manifest_lib
@@ -23,7 +23,7 @@ from cleannet_jax.data.layouts import feature_folder
 from cleannet_jax.ops import contrast
 
 # What stands for all videos with features in place of a subset's name.
-ALL = "all"
+ALL = annotations_lib.EVERYTHING
 
 
 def open_for(
@@ -117,7 +117,7 @@ def open_folder(
     path = folder / manifest.annotations
     known = annotations_lib.Annotations({}, str(path))
     if path.exists():
-        known = annotations_lib.read_annotations(path)
+        known = annotation_files.read_annotations(path)
     stored = feature_folder.stored_ids(folder, manifest=manifest)
     videos = known.videos | {
         video_id: _unknown(video_id)

@@ -596,7 +596,7 @@ def test_annotations_as_csv(tmp_path, content):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("video,start,end\n", "line 1: found no column 'label' in the header"),
+        ("video,start,end\n", "line 1: found no column 'label' or 'labels' in"),
         ("video,label,start,end\n,x,1,2\n", "line 2: video: found none"),
         ("video,label,start,end\na,,1,2\n", "line 2: label: found none, expected"),
         ("video,label,start,end\na,x,1,\n", "line 2: found '', expected a finite num"),

@@ -5,6 +5,7 @@ import pathlib
 
 from cleannet_jax.data import annotation_tables
 from cleannet_jax.data import annotations as annotations_lib
+from cleannet_jax.data import manifest as manifest_lib
 from cleannet_jax.data.detections import thumos
 
 
@@ -19,3 +20,17 @@ def read_annotations(path: str | os.PathLike) -> annotations_lib.Annotations:
     if pathlib.Path(path).suffix.lower() == ".csv":
         return annotation_tables.read_annotations(path)
     return annotations_lib.read_annotations(path)
+
+
+def read_for(
+    folder: str | os.PathLike, manifest: manifest_lib.Manifest
+) -> annotations_lib.Annotations:
+    """Returns the annotations of a feature folder.
+
+    Videos are of the training subset where the file names no subsets.
+
+    Raises:
+      InputError: as `read_annotations` does.
+    """
+    found = read_annotations(pathlib.Path(folder, manifest.annotations))
+    return annotations_lib.with_subset(found, manifest.train_subset)

@@ -5,6 +5,10 @@ names them, in any order; `subset`, `duration` (or `video-duration`) and `fps` m
 there too. Without a column `subset` all videos are of `annotations.EVERYTHING`. A row
 without times is of the whole video, and one without a label says that nothing is in it.
 A label that is a number is kept as its digits.
+
+A table without times at all, `id,labels`, tells what is in whole videos: a video may have
+several rows, a row several labels with semicolons between them or in further cells, and
+one without a label says nothing of its video.
 """
 
 import math
@@ -15,8 +19,10 @@ from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import csv_rows, text
 
 _COLUMNS = {
-    "video": ("video", "video-name", "video-id"),
-    "label": ("label",),
+    "video": ("video", "id", "video-name", "video-id", "video_id"),
+    "label": ("label", "labels"),
+}
+_TIMES = {
     "start": ("start", "t-start"),
     "end": ("end", "t-end"),
 }
@@ -38,7 +44,9 @@ def read_annotations(path: str | os.PathLike) -> annotations_lib.Annotations:
     rows: dict[str, list[annotations_lib.Row]] = {}
     facts: dict[str, tuple[str, ...]] = {}
     names_subsets = None
-    for row in csv_rows.read(path, _COLUMNS, optional=_FACTS):
+    columns = _COLUMNS | (_TIMES if _has_times(path) else {})
+    spills = "" if "start" in columns else "label"
+    for row in csv_rows.read(path, columns, optional=_FACTS, spills=spills):
         place = f"{path}: line {row.line}"
         name = row.cells["video"]
         if not name:
@@ -55,9 +63,27 @@ def read_annotations(path: str | os.PathLike) -> annotations_lib.Annotations:
                 f"{place}: found a row {'with' if fact[0] else 'without'} a subset,"
                 " expected one in all rows or in none"
             )
-        rows.setdefault(name, []).extend(_annotations(row, place))
-    videos = {name: _video(name, rows[name], facts[name], path) for name in rows}
+        found = _tags(row, place) if spills else _annotations(row, place)
+        rows.setdefault(name, []).extend(found)
+    videos = {
+        name: _video(name, own, facts[name], path, said=not spills or bool(own))
+        for name, own in rows.items()
+    }
     return annotations_lib.Annotations(videos, str(path))
+
+
+def _has_times(path: str | os.PathLike) -> bool:
+    """Whether the header has a column for either end of a segment."""
+    names = [name for spellings in _TIMES.values() for name in spellings]
+    header = next(iter(text.read_lines(path)), text.Line("", ""))
+    cells = {cell.strip(" \"'").lower() for cell in header.text.split(",")}
+    return not cells.isdisjoint(names)
+
+
+def _tags(row: csv_rows.Row, place: str) -> list[annotations_lib.Row]:
+    """The labels that a row gives to its whole video."""
+    names = filter(None, map(str.strip, row.cells["label"].split(";")))
+    return [annotations_lib.Row(name, None, place) for name in names]
 
 
 def _annotations(row: csv_rows.Row, place: str) -> list[annotations_lib.Row]:
@@ -76,8 +102,10 @@ def _video(
     rows: list[annotations_lib.Row],
     fact: tuple[str, ...],
     path: str | os.PathLike,
+    *,
+    said: bool,
 ) -> annotations_lib.Video:
-    """A video from its rows and what they say of it."""
+    """A video from its rows and what they say of it, if anything is said at all."""
     numbers = []
     for key, value in zip(("duration", "fps"), fact[1:], strict=True):
         place = f"{path}: video {name!r}: {key}"
@@ -91,6 +119,7 @@ def _video(
         subset=fact[0] or annotations_lib.EVERYTHING,
         duration=numbers[0],
         fps=numbers[1],
+        annotated=said,
     )
 
 

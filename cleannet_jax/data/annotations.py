@@ -168,6 +168,17 @@ def make_video(
     )
 
 
+def with_subset(annotations: Annotations, subset: str) -> Annotations:
+    """Returns annotations whose file names no subset as those of one subset."""
+    videos = {
+        name: dataclasses.replace(video, subset=subset)
+        if video.subset == EVERYTHING
+        else video
+        for name, video in annotations.videos.items()
+    }
+    return dataclasses.replace(annotations, videos=videos)
+
+
 def subset_videos(annotations: Annotations, subset: str) -> list[Video]:
     """Returns the videos of a subset, in the order of the file.
 

@@ -32,6 +32,7 @@ def read(
     columns: Mapping[str, Sequence[str]],
     *,
     optional: Mapping[str, Sequence[str]] | None = None,
+    spills: str = "",
 ) -> Iterator[Row]:
     """Yields the rows of a file.
 
@@ -39,6 +40,8 @@ def read(
       path: of the file, whose first line has the names of the columns.
       columns: the names, in lower case, that each column may have; all must be there.
       optional: the same of columns that may be absent.
+      spills: a column that may have more cells than one where it is the last; they come
+        with a semicolon between them.
 
     Raises:
       InputError: the file is absent or no CSV, lacks a column or has one twice, or a
@@ -47,7 +50,7 @@ def read(
     spellings = {**columns, **(optional or {})}
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            yield from _rows(file, f"{path}", columns, spellings)
+            yield from _rows(file, f"{path}", columns, spellings, spills)
     except FileNotFoundError:
         raise errors.InputError(f"{path}: no such file") from None
     except OSError as error:
@@ -61,6 +64,7 @@ def _rows(
     path: str,
     columns: Mapping[str, Sequence[str]],
     spellings: Mapping[str, Sequence[str]],
+    spills: str,
 ) -> Iterator[Row]:
     """The rows of an open file."""
     reader = csv.reader(file, strict=True)
@@ -75,7 +79,11 @@ def _rows(
             if header is None:
                 header = cells
                 places = _places(header, columns, spellings, place)
-            elif len(cells) != len(header):
+                continue
+            last = len(header) - 1
+            if places.get(spills) == last and len(cells) > last:
+                cells[last:] = [";".join(filter(None, cells[last:]))]
+            if len(cells) != len(header):
                 raise errors.InputError(
                     f"{place}: found {len(cells)} cells, {reprlib.repr(record)},"
                     f" expected {len(header)} as in the header"

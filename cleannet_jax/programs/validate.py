@@ -52,8 +52,7 @@ def run(parsed: argparse.Namespace) -> int:
     """Checks and prints; 1 where there are errors."""
     from cleannet_jax import config as config_lib
     from cleannet_jax import cost, experiment, logs, validation
-    from cleannet_jax.data import annotations as annotations_lib
-    from cleannet_jax.data import files
+    from cleannet_jax.data import annotation_files, files
     from cleannet_jax.ops import contrast
     from cleannet_jax.report import validation as report_lib
 
@@ -63,7 +62,7 @@ def run(parsed: argparse.Namespace) -> int:
         config = options.named_config(parsed)
     folder = pathlib.Path(parsed.data)
     manifest = experiment.read_manifest(folder, parsed.manifest)
-    annotations = annotations_lib.read_annotations(folder / manifest.annotations)
+    annotations = annotation_files.read_for(folder, manifest)
     with logs.progress_bar("validate", total=len(annotations.videos)) as bar:
         report = validation.validate(
             folder,

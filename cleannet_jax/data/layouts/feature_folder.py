@@ -13,8 +13,8 @@ import re
 
 import numpy as np
 
+from cleannet_jax.data import annotation_files, arrays
 from cleannet_jax.data import annotations as annotations_lib
-from cleannet_jax.data import arrays
 from cleannet_jax.data import dataset as dataset_lib
 from cleannet_jax.data import manifest as manifest_lib
 
@@ -65,7 +65,7 @@ def open_folder(folder: str | os.PathLike) -> dataset_lib.Dataset:
     """
     folder = pathlib.Path(folder)
     manifest = manifest_lib.read_manifest(folder / "manifest.json")
-    annotations = annotations_lib.read_annotations(folder / manifest.annotations)
+    annotations = annotation_files.read_for(folder, manifest)
     return open_feature_folder(folder, manifest=manifest, annotations=annotations)
 
 
