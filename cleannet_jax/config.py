@@ -24,6 +24,9 @@ class Config:
 
     dataset: str = _option("", "name of the dataset; the embedded sample of that name")
     manifest: str = _option("", "manifest of features without one of their own")
+    feature_scales: tuple[float, ...] = _option(
+        (), "multiply the features of each stream by such a number"
+    )
     seed: int = _option(0, "random seed of the run")
 
     # Where the SCP comes from.
@@ -157,7 +160,7 @@ def parse_value(name: str, text: str) -> Any:
     try:
         if isinstance(expected, types.GenericAlias):
             reader = expected.__args__[0]
-            return tuple(reader(part) for part in text.split(","))
+            return tuple(reader(part) for part in text.split(",") if text)
         return readers[expected](text)
     except ValueError:
         raise errors.InputError(
@@ -250,6 +253,12 @@ def check(config: Config) -> None:
         _require(config, name, lambda value: 0 < value < float("inf"), "above 0")
     for name in ("head_momentum", "momentum"):
         _require(config, name, lambda value: 0 <= value < 1, "0 or more, below 1")
+    _require(
+        config,
+        "feature_scales",
+        lambda scales: all(0 < scale < float("inf") for scale in scales),
+        "numbers above 0",
+    )
     _require(config, "nms_tiou", lambda value: 0 <= value <= 1, "0 to 1")
     _require(
         config,

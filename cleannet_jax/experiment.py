@@ -58,7 +58,8 @@ def open_dataset(config: config_lib.Config, data: str | None) -> dataset_lib.Dat
         is that of the validation then.
     """
     if data is None:
-        return sample.sample_dataset(config.dataset, seed=_SAMPLE_SEED)
+        made = sample.sample_dataset(config.dataset, seed=_SAMPLE_SEED)
+        return dataset_lib.scaled(made, config.feature_scales)
     folder = pathlib.Path(data)
     manifest = read_manifest(folder, config.manifest)
     annotations = annotation_files.read_for(folder, manifest)
@@ -68,6 +69,7 @@ def open_dataset(config: config_lib.Config, data: str | None) -> dataset_lib.Dat
             manifest=manifest,
             annotations=annotations,
             window=contrast.WINDOW,
+            scales=config.feature_scales,
             progress=lambda done, total: bar.update(done - bar.n),
         )
     if report.errors:
@@ -79,7 +81,8 @@ def open_dataset(config: config_lib.Config, data: str | None) -> dataset_lib.Dat
         folder, manifest=manifest, annotations=annotations
     )
     warnings = tuple(validation.summary_lines(report))
-    return dataclasses.replace(dataset, warnings=warnings)
+    dataset = dataclasses.replace(dataset, warnings=warnings)
+    return dataset_lib.scaled(dataset, config.feature_scales)
 
 
 def read_manifest(

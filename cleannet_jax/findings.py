@@ -5,8 +5,9 @@ Every finding names its video. Lengths are in snippets, durations in seconds.
 """
 
 import collections
+import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,10 @@ from cleannet_jax.ops import segments
 
 # Annotated durations are often rounded to a tenth of a second.
 _ROUNDING_SECONDS = 0.05
+
+# Features whose root mean square is in this range are trained on as they are. Networks of
+# the field give .1 to 3; with one of 150 no proposal is ever positive.
+SMALLEST_SCALE, LARGEST_SCALE = 0.05, 20.0
 
 # Ratios of length to duration that differ by less are one; rounding to snippets and a
 # window at the end of short videos account for about as much.
@@ -172,17 +177,107 @@ def time_findings(
         yield as_warning("length against duration", video.id, message)
 
 
-def value_findings(
+class Values(NamedTuple):
+    """What is known of the values of one video's features.
+
+    Attributes:
+      digest: of all values.
+      squares: of each stream, the mean square of its values.
+      is_constant: of each stream, whether all snippets have the same feature.
+      problem: what is wrong with them; empty where they are finite.
+    """
+
+    digest: bytes
+    squares: tuple[float, ...]
+    is_constant: tuple[bool, ...]
+    problem: str
+
+
+def values_of(
     folder: str | os.PathLike, video_id: str, manifest: manifest_lib.Manifest
-) -> Iterator[Finding]:
-    """NaN and infinities among the values of one video."""
+) -> Values:
+    """Reads the features of one video."""
     streams = feature_folder.read_streams(folder, video_id, manifest=manifest)
-    with np.errstate(over="ignore"):
-        values = np.concatenate(streams, axis=1, dtype=np.float32)
-    found = not_finite(values)
-    if found:
-        message = f"video {video_id!r}: {found}"
-        yield as_error("values not finite", video_id, message)
+    digest = hashlib.blake2b(digest_size=16)
+    squares, is_constant = [], []
+    problem = ""
+    for name, stored in zip(manifest.streams.names, streams, strict=True):
+        # Float32 is what training reads, and larger values are infinite there.
+        with np.errstate(over="ignore"):
+            values = np.ascontiguousarray(stored, np.float32)
+        found = not_finite(values)
+        problem = problem or (found and f"stream {name!r}: {found}")
+        digest.update(values.data)
+        squares.append(0.0 if found else float(np.mean(np.square(values, dtype=float))))
+        is_constant.append(len(values) > 1 and bool((values == values[0]).all()))
+    return Values(digest.digest(), tuple(squares), tuple(is_constant), problem)
+
+
+def value_findings(
+    values: Mapping[str, Values],
+    manifest: manifest_lib.Manifest,
+    trained: Sequence[str],
+    scales: Sequence[float] = (),
+) -> Iterator[Finding]:
+    """What is wrong with the values of features.
+
+    Args:
+      values: of every usable video, by id.
+      manifest: of the folder.
+      trained: ids of the videos to train on.
+      scales: what the features of each stream are multiplied by; () for nothing.
+    """
+    for video_id, of_video in values.items():
+        if of_video.problem:
+            message = f"video {video_id!r}: {of_video.problem}"
+            yield as_error("values not finite", video_id, message)
+            continue
+        for name, square, is_constant in zip(
+            manifest.streams.names, of_video.squares, of_video.is_constant, strict=True
+        ):
+            if is_constant:
+                what = "zero" if square == 0 else "the same in all snippets"
+                message = f"video {video_id!r}: stream {name!r} is {what}"
+                yield as_warning("features that never change", video_id, message)
+    by_digest: dict[bytes, list[str]] = {}
+    for video_id, of_video in values.items():
+        by_digest.setdefault(of_video.digest, []).append(video_id)
+    for ids in by_digest.values():
+        if len(ids) > 1:
+            message = f"videos {agreement.listed(ids)}: the same values in {len(ids)}"
+            yield as_warning("same features in several videos", ids[0], message)
+    known = [values[video_id] for video_id in trained if video_id in values]
+    known = [of_video for of_video in known if not of_video.problem]
+    if len(known) > 1 and all(all(of_video.is_constant) for of_video in known):
+        message = "features of all training videos never change: nothing can be learned"
+        yield as_error("dead features", "", message)
+    elif len(known) > 1 and len({of_video.digest for of_video in known}) == 1:
+        message = "all training videos have the same features: nothing can be learned"
+        yield as_error("dead features", "", message)
+    yield from _scale_findings(known, manifest, scales)
+
+
+def _scale_findings(
+    known: Sequence[Values], manifest: manifest_lib.Manifest, scales: Sequence[float]
+) -> Iterator[Finding]:
+    """Streams of another scale than the configs' learning rates are made for."""
+    if not known:
+        return
+    own = np.sqrt(np.mean([of_video.squares for of_video in known], axis=0))
+    found = own * (scales or 1)
+    usual = (SMALLEST_SCALE <= found) & (found <= LARGEST_SCALE) | (own == 0)
+    if usual.all():
+        return
+    named = ", ".join(
+        f"{name} {scale:.3g}"
+        for name, scale in zip(manifest.streams.names, found, strict=True)
+    )
+    factors = ",".join("1" if scale == 0 else f"{1 / scale:.3g}" for scale in own)
+    message = (
+        f"root mean square of the training videos' features: {named}; learning rates are"
+        f" made for about 1: --feature-scales {factors} brings them there"
+    )
+    yield as_warning("scale of features", "", message)
 
 
 def not_finite(values: np.ndarray) -> str:

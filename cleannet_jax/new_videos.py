@@ -56,11 +56,24 @@ def open_for(
             f"{paths[0]}: no such folder, the one that {run} was trained on; say with"
             " --data where features are"
         )
-    categories = description.categories
     if len(paths) > 1 or not paths[0].is_dir():
         timebase = _timebase(run, fps)
-        return open_files(paths, description.streams, timebase, categories=categories)
-    (folder,) = paths
+        streams, categories = description.streams, description.categories
+        opened = open_files(paths, streams, timebase, categories=categories)
+    else:
+        opened = _open_folder_for(run, description, paths[0], manifest, fps)
+    return dataset_lib.scaled(opened, description.config.feature_scales)
+
+
+def _open_folder_for(
+    run: pathlib.Path,
+    description: runs.Description,
+    folder: pathlib.Path,
+    manifest: str | None,
+    fps: float | None,
+) -> dataset_lib.Dataset:
+    """The videos of a folder, described by a manifest or as the run's own data are."""
+    categories = description.categories
     own = folder / "manifest.json"
     named = manifest or (own if own.exists() else description.config.manifest)
     if named:

@@ -11,6 +11,7 @@ import numpy as np
 from cleannet_jax import config as config_lib
 from cleannet_jax import errors, experiment, localize, methods, new_videos, runs
 from cleannet_jax import streams as streams_lib
+from cleannet_jax.data import dataset as dataset_lib
 from cleannet_jax.data import pipeline
 from cleannet_jax.localizers import table
 from cleannet_jax.ops import contrast, segments
@@ -113,14 +114,16 @@ class Run:
             timebase, duration = video.timebase, video.duration
         else:
             timebase = self._timebase(fps)
-        return self._predict(self._joined(features), timebase, duration)
+            features = self._joined(features)
+        return self._predict(features, timebase, duration)
 
     def _dataset(self, data: str | None) -> Any:
         """The data set of a folder."""
         if data is None:
             return experiment.open_dataset(self.config, None)
         manifest = experiment.read_manifest(pathlib.Path(data))
-        return new_videos.open_folder(data, manifest, categories=self.categories)
+        opened = new_videos.open_folder(data, manifest, categories=self.categories)
+        return dataset_lib.scaled(opened, self.config.feature_scales)
 
     def _timebase(self, fps: float | None) -> Any:
         """The time base of features that come without one."""
@@ -160,7 +163,10 @@ class Run:
             raise errors.InputError(
                 "features: expected at least one snippet, and finite numbers"
             )
-        return features.astype(np.float32)
+        features = features.astype(np.float32)
+        scales = self.config.feature_scales
+        factors = dataset_lib.factors_of(self.streams, scales) if scales else 1
+        return features * factors
 
     def _predict(
         self, features: np.ndarray, timebase: Any, duration: float | None

@@ -8,7 +8,7 @@ import collections
 import dataclasses
 import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from cleannet_jax import errors
@@ -21,9 +21,13 @@ from cleannet_jax.data import manifest as manifest_lib
 _MATTERS = (
     "another time base would fit",
     "backbone has seen the evaluation subset",
+    "features that never change",
     "label without category",
     "length against duration",
     "no features",
+    "one category",
+    "same features in several videos",
+    "scale of features",
     "trained on what is evaluated",
 )
 
@@ -103,6 +107,7 @@ def validate(
     window: int,
     categories: tuple[str, ...] | None = None,
     read_values: bool = True,
+    scales: Sequence[float] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
     """Returns what is wrong with a feature folder; raises for none of it.
@@ -115,12 +120,13 @@ def validate(
       categories: names of the N categories of a trained model, which is to localize
         in these videos; None to train on them, for those of the training subset.
       read_values: whether to read every value and look for NaN and infinities.
+      scales: what the features of each stream are multiplied by; () for nothing.
       progress: called with the number of videos done and of all videos.
     """
     is_for_training = categories is None
     if categories is None:
         categories = _train_categories(manifest, annotations)
-    findings, lengths = [], {}
+    findings, lengths, values = [], {}, {}
     for done, (video_id, video) in enumerate(sorted(annotations.videos.items()), 1):
         length, found = findings_lib.file_findings(folder, video, manifest)
         findings += found
@@ -133,9 +139,17 @@ def validate(
             lengths[video_id] = length
             findings += findings_lib.time_findings(video, length, manifest, window)
         if length and read_values:
-            findings += findings_lib.value_findings(folder, video_id, manifest)
+            values[video_id] = findings_lib.values_of(folder, video_id, manifest)
         if progress:
             progress(done, len(annotations.videos))
+    trained = [
+        video.id
+        for video in annotations.videos.values()
+        if is_for_training
+        and video.subset == manifest.train_subset
+        and video.categories
+    ]
+    findings += findings_lib.value_findings(values, manifest, trained, scales)
     findings += findings_lib.set_findings(folder, manifest, annotations, lengths)
     if is_for_training:
         findings += findings_lib.subset_findings(manifest, annotations, lengths)
@@ -276,6 +290,13 @@ def _category_findings(
     counts: tuple[CategoryCount, ...],
 ) -> Iterator[findings_lib.Finding]:
     """Categories that one side lacks, and names that differ in spelling alone."""
+    learned = [count.category for count in counts if count.train_videos]
+    if len(learned) == 1:
+        message = (
+            f"category {learned[0]!r} is the only one: a classifier whose categories"
+            " compete cannot learn from it; add videos of others, or train stpn"
+        )
+        yield findings_lib.as_warning("one category", "", message)
     if any(count.train_videos for count in counts):
         for count in counts:
             if not count.train_videos:

@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import pathlib
+import re
+import shutil
 
 import numpy as np
 import programs
@@ -38,15 +40,16 @@ def make_folder(folder, lengths, *, durations=None, labels=None, subsets=None):
     """Writes annotations and features; a length of None writes annotations only."""
     database = {}
     for video_id, length in lengths.items():
-        names = (labels or {}).get(video_id, ["Chop"])
+        names = (labels or {}).get(video_id, ["Chop", "Slice"])
         database[video_id] = {
             "subset": (subsets or {}).get(video_id, "training"),
             "duration": (durations or {}).get(video_id, (length or 10) / 2),
             "annotations": [{"segment": [0, 1], "label": name} for name in names],
         }
         if length is not None:
-            save_stream(folder, "rgb", video_id, np.zeros((length, 3)))
-            save_stream(folder, "flow", video_id, np.zeros((length, 2)))
+            rng = np.random.default_rng(len(database))
+            save_stream(folder, "rgb", video_id, rng.normal(size=(length, 3)))
+            save_stream(folder, "flow", video_id, rng.normal(size=(length, 2)))
     (folder / "annotations.json").write_text(json.dumps({"database": database}))
 
 
@@ -54,11 +57,11 @@ def test_labels_without_segments_are_enough_to_train_on(tmp_path):
     make_folder(tmp_path, {"a": 10, "b": 10}, subsets={"b": "validation"})
     path = tmp_path / "annotations.json"
     content = json.loads(path.read_text())
-    content["database"]["a"] |= {"annotations": [], "labels": ["Chop"]}
+    content["database"]["a"] |= {"annotations": [], "labels": ["Chop", "Slice"]}
     path.write_text(json.dumps(content))
     report = validate(tmp_path)
     assert report.errors == () and report.warnings == ()
-    assert [count.train_videos for count in report.categories] == [1]
+    assert [count.train_videos for count in report.categories] == [1, 1]
     content["database"]["b"] = content["database"]["a"] | {"subset": "validation"}
     path.write_text(json.dumps(content))
     kinds = [finding.kind for finding in validate(tmp_path).warnings]
@@ -133,9 +136,9 @@ def test_first_value_that_is_not_finite_is_placed(tmp_path):
     flow[5, 1] = flow[6, 0] = np.nan
     save_stream(tmp_path, "flow", "a", flow)
     (finding,) = validate(tmp_path).errors
-    # The second flow column stands after three of RGB.
     assert finding.message == (
-        "video 'a': 2 values are NaN or infinite, the first at snippet 5, column 4 of 5"
+        "video 'a': stream 'flow': 2 values are NaN or infinite, the first at snippet 5,"
+        " column 1 of 2"
     )
     assert validate(tmp_path, read_values=False).errors == ()
 
@@ -233,7 +236,7 @@ def test_categories_are_counted(tmp_path):
     make_folder(
         tmp_path,
         {"a": 8, "b": 8, "c": None, "d": 8},
-        labels={"a": ["Chop", "Boil", "Chop"], "d": ["Chop", "Chop"]},
+        labels={"a": ["Chop", "Boil", "Chop"], "b": ["Chop"], "d": ["Chop", "Chop"]},
         subsets={"d": "validation"},
     )
     report = validate(tmp_path)
@@ -260,20 +263,75 @@ def test_segments_that_cannot_be_found_are_named(tmp_path):
     make_folder(tmp_path, {"a": 8, "b": 8}, subsets={"b": "validation"})
     content = json.loads((tmp_path / "annotations.json").read_text())
     times = [[0, 1], [0, 1], [2, 2], [3.5, 9], [4, 5]]
-    for name in "ab":
-        content["database"][name]["annotations"] = [
-            {"segment": segment, "label": "Chop"} for segment in times
-        ]
+    content["database"]["b"]["annotations"] = [
+        {"segment": segment, "label": "Chop"} for segment in times
+    ]
+    content["database"]["a"]["annotations"] += content["database"]["b"]["annotations"]
+    del content["database"]["a"]["annotations"][1]
+    content["database"]["b"]["annotations"].append(
+        {"segment": [1, 2], "label": "Slice"}
+    )
     (tmp_path / "annotations.json").write_text(json.dumps(content))
     report = validate(tmp_path)
     assert report.errors == ()
     # The times of training videos are not read.
-    place = "video 'b': 1 of 5 segments, the first 'Chop' at "
+    place = "video 'b': 1 of 6 segments, the first 'Chop' at "
     assert [finding.message for finding in report.warnings] == [
         f"{place}[4.0, 5.0]: begins after the video's end at 4.00 s",
         f"{place}[2.0, 2.0]: has no length",
         f"{place}[0.0, 1.0]: is annotated more than once",
     ]
+
+
+def test_features_that_never_change(tmp_path):
+    make_folder(tmp_path, {"a": 8, "b": 8})
+    save_stream(tmp_path, "rgb", "a", np.zeros((8, 3)))
+    save_stream(tmp_path, "flow", "b", np.full((8, 2), 0.5))
+    found = [f.message for f in validate(tmp_path).warnings]
+    assert found == [
+        "video 'a': stream 'rgb' is zero",
+        "video 'b': stream 'flow' is the same in all snippets",
+    ]
+    save_stream(tmp_path, "flow", "a", np.ones((8, 2)))
+    save_stream(tmp_path, "rgb", "b", np.ones((8, 3)))
+    (finding,) = validate(tmp_path).errors
+    assert finding.kind == "dead features"
+
+
+def test_same_features_in_several_videos(tmp_path):
+    make_folder(tmp_path, {"a": 8, "b": 8, "c": 8})
+    for stream in ("rgb", "flow"):
+        shutil.copy(tmp_path / stream / "a.npy", tmp_path / stream / "b.npy")
+    report = validate(tmp_path)
+    assert report.errors == ()
+    assert [f.message for f in report.warnings] == [
+        "videos 'a', 'b': the same values in 2"
+    ]
+    for stream in ("rgb", "flow"):
+        shutil.copy(tmp_path / stream / "a.npy", tmp_path / stream / "c.npy")
+    (finding,) = validate(tmp_path).errors
+    assert "all training videos have the same features" in finding.message
+
+
+@pytest.mark.parametrize("factor", [100, 0.01])
+def test_scale_of_features(tmp_path, factor):
+    make_folder(tmp_path, {"a": 80, "b": 80})
+    for name in "ab":
+        values = np.load(tmp_path / "rgb" / f"{name}.npy")
+        save_stream(tmp_path, "rgb", name, factor * values)
+    (finding,) = validate(tmp_path).warnings
+    assert finding.kind == "scale of features"
+    scales = re.search("--feature-scales ([0-9.e,+-]+) ", finding.message)[1]
+    assert float(scales.split(",")[0]) == pytest.approx(1 / factor, rel=0.1)
+    assert float(scales.split(",")[1]) == pytest.approx(1, rel=0.1)
+    scaled = validate(tmp_path, scales=tuple(map(float, scales.split(","))))
+    assert scaled.warnings == ()
+
+
+def test_one_category_is_named(tmp_path):
+    make_folder(tmp_path, {"a": 8, "b": 8}, labels={"a": ["Chop"], "b": ["Chop"]})
+    (finding,) = validate(tmp_path).warnings
+    assert finding.kind == "one category" and "train stpn" in finding.message
 
 
 def test_one_subset_for_both_is_a_warning(tmp_path):

@@ -6,10 +6,11 @@ A reader of any layout tells lengths and how to read, and `create_dataset` makes
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from cleannet_jax import errors
 from cleannet_jax import streams as streams_lib
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import manifest as manifest_lib
@@ -142,6 +143,37 @@ def create_dataset(
         read_streams=read_streams,
         notes=notes,
     )
+
+
+def scaled(dataset: Dataset, scales: Sequence[float]) -> Dataset:
+    """Returns the dataset with the features of each stream multiplied by a number.
+
+    Args:
+      dataset: any.
+      scales: a number a stream; none leaves features as they are.
+
+    Raises:
+      InputError: there are more or fewer numbers than streams.
+    """
+    if not scales:
+        return dataset
+    factors = factors_of(dataset.streams, scales)
+    read = dataset.read
+    return dataclasses.replace(dataset, read=lambda video_id: read(video_id) * factors)
+
+
+def factors_of(streams: streams_lib.Streams, scales: Sequence[float]) -> np.ndarray:
+    """The number that each column of features is multiplied by, float32.
+
+    Raises:
+      InputError: there are more or fewer numbers than streams.
+    """
+    if len(scales) != len(streams):
+        raise errors.InputError(
+            f"feature_scales: found {len(scales)} numbers, expected {len(streams)}, one"
+            f" for each of {streams}"
+        )
+    return np.repeat(np.array(scales, np.float32), streams.widths)
 
 
 def _info(
