@@ -141,7 +141,7 @@ def _two_axes(found: Found, width: int) -> tuple[int, ...]:
     if len(shape) > 2 and len(rest) < 2 and width in shape[1:]:
         return math.prod(shape) // width, width
     hint = ""
-    if len(shape) > 2:
+    if len(rest) > 2:
         hint = (
             "; an axis of crops must go first: store their mean, or one of them, for"
             " each snippet"
