@@ -1,6 +1,6 @@
 """Copies a data set in any layout to a feature folder of ours, once.
 
-The folder gets `rgb/ID.npy` and `flow/ID.npy`, then `annotations.json`, and last
+The folder gets `STREAM/ID.npy` for each stream, then `annotations.json`, and last
 `manifest.json`: a folder with a manifest is complete. Each file appears whole or not at
 all, so that a conversion that was stopped, in whatever way, goes on where it was.
 `convert_report.json` says what was done and what was left out.
@@ -83,7 +83,12 @@ def convert(
         )
     # One of our own folders may have had other names.
     manifest = dataclasses.replace(
-        dataset.manifest, file_pattern=_PATTERN, annotations=_ANNOTATIONS
+        dataset.manifest,
+        file_pattern=_PATTERN,
+        array="",
+        columns=(),
+        trim_snippets=0,
+        annotations=_ANNOTATIONS,
     )
     dataset = dataclasses.replace(dataset, manifest=manifest)
     folder = pathlib.Path(folder)

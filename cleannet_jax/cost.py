@@ -92,15 +92,13 @@ def multiplication_rate() -> float:
 def _stored_bytes(
     folder: str, manifest: manifest_lib.Manifest, ids: list[str]
 ) -> list[int]:
-    """The size of every feature file of some videos."""
-    return [
-        os.path.getsize(os.path.join(folder, path))
+    """The size of every feature file of some videos, once each."""
+    paths = {
+        manifest_lib.feature_path(manifest, stream=stream, video_id=video_id)
         for video_id in ids
         for stream in manifest.streams.names
-        for path in [
-            manifest_lib.feature_path(manifest, stream=stream, video_id=video_id)
-        ]
-    ]
+    }
+    return [os.path.getsize(os.path.join(folder, path)) for path in sorted(paths)]
 
 
 def _snippet_bytes(width: int, categories: int, config: config_lib.Config) -> int:

@@ -115,22 +115,28 @@ def test_feature_length_reads_headers_only(tmp_path):
             "6 columns, expected the 3 that the manifest declares for stream 'rgb'",
         ),
         (
+            np.zeros((3, 5)),
+            np.zeros((5, 2)),
+            "wrong width",
+            "stream 'rgb'; are rows and columns swapped?",
+        ),
+        (
             np.zeros((0, 3)),
             np.zeros((0, 2)),
             "empty video",
             "video 'a': found 0 snippets, expected at least 1",
         ),
         (
-            np.zeros((4, 3), int),
+            np.zeros((4, 3), bool),
             np.zeros((4, 2)),
             "wrong type",
-            "a.npy: found values of type int64, expected float16, float32 or float64",
+            "a.npy: found values of type bool, expected numbers: float16, float32, fl",
         ),
         (
-            np.zeros((1, 4, 3)),
+            np.zeros((2, 4, 3)),
             np.zeros((4, 2)),
             "wrong shape",
-            "rgb/a.npy: found shape (1, 4, 3), expected (snippets, width)",
+            "rgb/a.npy: found shape (2, 4, 3), expected (snippets, 3); an axis of crops",
         ),
         (
             np.array([[None] * 3]),

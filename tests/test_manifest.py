@@ -23,6 +23,9 @@ CONTENT = {
 }
 
 
+RGB, FLOW = CONTENT["streams"]
+
+
 def write(folder, **changes):
     """Writes the content above with some keys changed, or left out where None."""
     content = {key: value for key, value in (CONTENT | changes).items()}
@@ -47,7 +50,9 @@ def video(video_id="v1", *, fps=None):
 def test_reads_every_key(tmp_path):
     path = write(
         tmp_path,
-        file_pattern="{id}/{stream}.npy",
+        file_pattern="{id}/{stream}.npz",
+        array="features",
+        trim_snippets=1,
         annotations="truth/gt.json",
         generated=True,
         notes="two cameras",
@@ -64,7 +69,9 @@ def test_reads_every_key(tmp_path):
         evaluation_subset="validation",
         source="written by the test",
         backbone_trained_on=("Kinetics-400",),
-        file_pattern="{id}/{stream}.npy",
+        file_pattern="{id}/{stream}.npz",
+        array="features",
+        trim_snippets=1,
         annotations="truth/gt.json",
         generated=True,
         notes="two cameras",
@@ -75,6 +82,8 @@ def test_reads_every_key(tmp_path):
 def test_optional_keys_have_defaults(tmp_path):
     manifest = manifest_lib.read_manifest(write(tmp_path))
     assert manifest.file_pattern == "{stream}/{id}.npy"
+    assert manifest.array == ""
+    assert manifest.trim_snippets == 0
     assert manifest.annotations == "annotations.json"
     assert manifest.generated is False
     assert manifest.notes == ""
@@ -83,6 +92,76 @@ def test_optional_keys_have_defaults(tmp_path):
 @pytest.mark.parametrize("fps", [29.97, {"v1": 25, "v2": 29.97}, "annotations"])
 def test_written_manifest_is_read_back(tmp_path, fps):
     manifest = manifest_lib.read_manifest(write(tmp_path, fps=fps, offset_frames=-2.5))
+    manifest_lib.write_manifest(tmp_path / "copy.json", manifest)
+    assert manifest_lib.read_manifest(tmp_path / "copy.json") == manifest
+
+
+def test_keys_that_say_nothing_are_not_written(tmp_path):
+    manifest = manifest_lib.read_manifest(write(tmp_path))
+    content = manifest_lib.manifest_content(manifest)
+    assert not {"array", "columns", "trim_snippets", "path"} & content.keys()
+
+
+POSE = {"name": "pose", "width": 7}
+
+
+@pytest.mark.parametrize(
+    "streams",
+    [
+        [RGB],
+        [POSE],
+        [FLOW],
+        [RGB, POSE],
+        [POSE, RGB],
+        [FLOW, POSE],
+        [POSE, RGB | {"name": "RGB"}, FLOW | {"name": "Flow"}],
+        [RGB, FLOW, POSE, POSE | {"name": "audio"}],
+    ],
+)
+def test_any_number_of_streams(tmp_path, streams):
+    manifest = manifest_lib.read_manifest(write(tmp_path, streams=streams))
+    assert manifest.streams.names == tuple(stream["name"] for stream in streams)
+    assert manifest.streams.widths == tuple(stream["width"] for stream in streams)
+    assert manifest.stored_streams == manifest.streams
+    assert manifest_lib.manifest_content(manifest)["streams"] == streams
+
+
+def test_a_joint_array_may_have_flow_first(tmp_path):
+    declared = [FLOW, POSE, RGB]
+    manifest = manifest_lib.read_manifest(
+        write(tmp_path, file_pattern="{id}.npy", streams=declared)
+    )
+    assert manifest.is_joint
+    assert manifest.streams == streams.Streams(("rgb", "pose", "flow"), (3, 7, 2))
+    assert manifest.stored_streams == streams.Streams(
+        ("flow", "pose", "rgb"), (2, 7, 3)
+    )
+    manifest_lib.write_manifest(tmp_path / "copy.json", manifest)
+    assert manifest_lib.read_manifest(tmp_path / "copy.json") == manifest
+    assert manifest_lib.manifest_content(manifest)["streams"] == declared
+
+
+@pytest.mark.parametrize(
+    ("file_pattern", "array", "is_joint"),
+    [
+        ("{stream}/{id}.npy", None, False),
+        ("{id}_{stream}.npz", None, False),
+        ("{id}.npz", "{stream}", False),
+        ("{id}.pt", "features", True),
+        ("{id}.pth", None, True),
+        ("{id}.csv", None, True),
+        ("{stream}.h5", "{id}", False),
+        ("all.hdf5", "{id}/{stream}", False),
+        ("all.h5", "videos/{id}/features", True),
+        ("{id}.h5", None, True),
+    ],
+)
+def test_forms_of_files(tmp_path, file_pattern, array, is_joint):
+    manifest = manifest_lib.read_manifest(
+        write(tmp_path, file_pattern=file_pattern, array=array)
+    )
+    assert (manifest.file_pattern, manifest.array) == (file_pattern, array or "")
+    assert manifest.is_joint == is_joint
     manifest_lib.write_manifest(tmp_path / "copy.json", manifest)
     assert manifest_lib.read_manifest(tmp_path / "copy.json") == manifest
 
@@ -103,9 +182,6 @@ def test_unreadable_manifest_is_not_written(tmp_path):
     with pytest.raises(errors.InputError, match="fps: found nan, expected a number"):
         manifest_lib.write_manifest(tmp_path / "manifest.json", manifest)
     assert not list(tmp_path.iterdir())
-
-
-RGB, FLOW = CONTENT["streams"]
 
 
 @pytest.mark.parametrize(
@@ -137,18 +213,42 @@ RGB, FLOW = CONTENT["streams"]
         ("annotations", "/etc/passwd", "annotations: found '/etc/passwd', expected a "),
         ("annotations", "../gt.json", "expected a relative path with / between parts"),
         ("file_pattern", "../{stream}/{id}.npy", "and no '..'"),
-        ("file_pattern", "{id}.npy", "expected {stream} and {id}, no other braces"),
+        ("file_pattern", "{stream}.npy", "found '{stream}.npy', expected {id} in it"),
+        ("file_pattern", "all.npz", "found 'all.npz', expected {id} in it"),
+        ("file_pattern", "{stream}.h5", "without {id}, expected it there or in the ke"),
         ("file_pattern", "{stream}/{id.x}.npy", "file_pattern: found"),
         ("file_pattern", "{stream}/{id}{0}.npy", "file_pattern: found"),
-        ("file_pattern", "{stream}/{id}.h5", ".npy last"),
-        ("streams", [RGB], "expected a list of two streams, RGB first, then flow"),
+        ("file_pattern", "{id}.mat", "one of .npy .npz .pt .pth .csv .h5 .hdf5 last"),
+        ("file_pattern", "{id}", "one of .npy .npz .pt .pth .csv .h5 .hdf5 last"),
+        (
+            "array",
+            "{id}",
+            "array: found '{id}', but arrays have no names in '{stream}/",
+        ),
+        ("array", "", "array: found '', expected text that is not empty"),
+        ("array", "../{id}", "array: found '../{id}', expected a relative path"),
+        ("array", "{name}", "array: found '{name}', expected {stream} and {id}, no ot"),
+        ("trim_snippets", -1, "found -1, expected a whole number of snippets, 0 or"),
+        ("trim_snippets", True, "found True, expected a whole number of snippets"),
+        ("streams", [], 'found [], expected a list of {"name", "width"}, one for'),
+        ("streams", RGB, 'expected a list of {"name", "width"}, one for each stream'),
         ("streams", ["rgb", FLOW], "streams[0]: found 'rgb', expected an object"),
         (
             "streams",
             [FLOW, RGB],
             "found ['flow', 'rgb'], expected RGB first, then flow",
         ),
-        ("streams", [RGB, RGB], "found ['rgb', 'rgb'], expected two different names"),
+        (
+            "streams",
+            [FLOW, {"name": "pose", "width": 1}, RGB | {"name": "RGB"}],
+            "found ['flow', 'pose', 'RGB'], expected RGB first, then flow",
+        ),
+        ("streams", [RGB, RGB], "found ['rgb', 'rgb'], expected different names"),
+        (
+            "streams",
+            [RGB, RGB | {"name": "RGB"}],
+            "found ['rgb', 'RGB'], expected different names",
+        ),
         (
             "streams",
             [RGB, FLOW | {"width": 0}],
@@ -225,6 +325,19 @@ def test_feature_path_fills_the_pattern(tmp_path):
     # An id is text, not a pattern.
     path = manifest_lib.feature_path(manifest, stream="rgb", video_id="{stream}")
     assert path == "f/{stream}/rgb-{stream}.npy"
+
+
+def test_array_name_fills_the_pattern(tmp_path):
+    manifest = manifest_lib.read_manifest(
+        write(tmp_path, file_pattern="all.h5", array="x/{id}/{stream}")
+    )
+    name = manifest_lib.array_name(manifest, stream="rgb", video_id="{stream}")
+    assert name == "x/{stream}/rgb"
+    # A stream is text as well.
+    name = manifest_lib.array_name(manifest, stream="{id}", video_id="v")
+    assert name == "x/v/{id}"
+    with pytest.raises(errors.InputError, match="cannot be part of a file name"):
+        manifest_lib.array_name(manifest, stream="rgb", video_id="../v")
 
 
 @pytest.mark.parametrize(

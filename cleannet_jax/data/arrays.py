@@ -89,7 +89,7 @@ def map_array(path: str | os.PathLike) -> np.ndarray:
       ArrayError: as `read_header` does, or it is an array of Python objects.
     """
     header = read_header(path)
-    _refuse_objects(header.dtype, str(path))
+    refuse_objects(header.dtype, str(path))
     return array_in(map_file(path), header, place=str(path))
 
 
@@ -148,6 +148,16 @@ def read_member_header(path: str | os.PathLike, name: str) -> Header:
         return _member_header(archive, name, f"{path}: {name}")
 
 
+def member_names(path: str | os.PathLike) -> list[str]:
+    """Returns the names of the arrays of an .npz file.
+
+    Raises:
+      ArrayError: the file is absent or is no whole .npz file.
+    """
+    with _opened(path) as archive:
+        return _names(archive)
+
+
 def read_members(path: str | os.PathLike, *names: str) -> dict[str, np.ndarray]:
     """Returns arrays of an .npz file by name: those that are named, or else all.
 
@@ -175,7 +185,7 @@ def check_floats(
       ArrayError: it is of anything but float16, float32 or float64, in either byte
         order, or has another shape.
     """
-    _refuse_objects(array.dtype, place)
+    refuse_objects(array.dtype, place)
     if array.dtype.newbyteorder("=") not in _FLOATS:
         raise ArrayError(
             "wrong type",
@@ -193,6 +203,21 @@ def check_floats(
             "wrong shape", f"{place}: found shape {found}, expected ({expected})"
         )
     return found
+
+
+def refuse_objects(dtype: np.dtype, place: str) -> None:
+    """Raises an ArrayError if values are Python objects, or have some in fields.
+
+    Args:
+      dtype: of the values.
+      place: what the message calls them.
+    """
+    if dtype.hasobject:
+        raise ArrayError(
+            "object array",
+            f"{place}: found values of type {dtype}, an array of Python objects, which"
+            " only unpickling could read; expected numbers",
+        )
 
 
 # What reading a damaged archive raises.
@@ -239,7 +264,7 @@ def _member_header(archive: zipfile.ZipFile, name: str, place: str) -> Header:
     size = min(info.file_size, _LARGEST_RATIO * stored)
     with archive.open(info) as member:
         header = _checked(member.read(_HEADER_BYTES), size, place)
-    _refuse_objects(header.dtype, place)
+    refuse_objects(header.dtype, place)
     return header
 
 
@@ -293,13 +318,3 @@ def _checked(head: bytes, size: int, place: str) -> Header:
 def _without_long_integers(head: bytes) -> bytes:
     """A header without the L of Python 2's integers, which NumPy warns about."""
     return re.sub(rb"(?<=\d)L(?=[,)])", b" ", head)
-
-
-def _refuse_objects(dtype: np.dtype, place: str) -> None:
-    """Raises if values are Python objects, or have some in their fields."""
-    if dtype.hasobject:
-        raise ArrayError(
-            "object array",
-            f"{place}: found values of type {dtype}, an array of Python objects, which"
-            " only unpickling could read; expected numbers",
-        )

@@ -11,15 +11,17 @@ import dataclasses
 import difflib
 import pathlib
 import reprlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 from cleannet_jax import errors
 from cleannet_jax import streams as streams_lib
 from cleannet_jax.data import annotations as annotations_lib
-from cleannet_jax.data import files
+from cleannet_jax.data import files, manifest_values
+from cleannet_jax.data.feature_files import table
 
-VERSION = 1
+VERSION = manifest_values.VERSION
+is_path_part = manifest_values.is_path_part
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,9 +30,9 @@ class Manifest:
 
     Attributes:
       name: what reports call this set of features.
-      streams: exactly two, **the RGB (appearance) stream first, then the flow (motion)
-        stream**. Their names, which are free, are part of paths; their order is the
-        order of the columns. In JSON a list of {"name", "width"}.
+      streams: one or more; their order is that of the columns of features. Names are
+        free, and part of paths. Where two are called rgb and flow, rgb is first. In
+        JSON a list of {"name", "width"}.
       stride_frames: frames from one snippet to the next.
       window_frames: frames that one snippet's feature was computed from.
       offset_frames: the frame at which snippet 0 begins: 0 where snippets tile the
@@ -42,7 +44,17 @@ class Manifest:
       source: where the features come from, for people.
       backbone_trained_on: the data that the feature extractor was trained on: data
         set names, and subset names of this set.
-      file_pattern: path of one stream of one video, with {stream} and {id} in it.
+      file_pattern: path of one stream of one video, with {stream} and {id} in it; its
+        ending says what kind of file. Without {stream} here and in `array` all streams
+        lie side by side in the columns of one array. HDF5 may have {id} in `array`
+        alone, and every video in one file.
+      array: name of the array in its file, for kinds whose arrays have names; {id} and
+        {stream} as above, / between the groups of HDF5. Empty for the only array.
+      columns: names of the streams in the order of the columns of a joint array; empty
+        where it is that of `streams`. In JSON the order of "streams", which may have
+        flow before rgb in a joint array only.
+      trim_snippets: how many snippets one stream of a video may have more than another;
+        all are cut to the shortest.
       annotations: path of the annotation file.
       generated: whether the features are made up rather than recorded.
       notes: anything else, for people.
@@ -61,11 +73,26 @@ class Manifest:
     source: str
     backbone_trained_on: tuple[str, ...]
     file_pattern: str = "{stream}/{id}.npy"
+    array: str = ""
+    columns: tuple[str, ...] = ()
+    trim_snippets: int = 0
     annotations: str = "annotations.json"
     generated: bool = False
     notes: str = ""
     version: int = VERSION
     path: pathlib.Path | None = dataclasses.field(default=None, compare=False)
+
+    @property
+    def is_joint(self) -> bool:
+        """Whether one array holds all streams, in its columns."""
+        return "{stream}" not in self.file_pattern + self.array
+
+    @property
+    def stored_streams(self) -> streams_lib.Streams:
+        """The streams in the order of the columns of a joint array."""
+        widths = dict(zip(self.streams.names, self.streams.widths, strict=True))
+        names = self.columns or self.streams.names
+        return streams_lib.Streams(names, tuple(widths[name] for name in names))
 
 
 class Timebase(NamedTuple):
@@ -118,12 +145,30 @@ def feature_path(manifest: Manifest, *, stream: str, video_id: str) -> str:
       InputError: the id cannot be part of a file name. Ids come from annotation files
         and must not reach outside the folder.
     """
+    return _filled(manifest.file_pattern, stream, video_id)
+
+
+def array_name(manifest: Manifest, *, stream: str, video_id: str) -> str:
+    """Returns the name of the array of one stream of one video in its file.
+
+    Returns:
+      The name; empty for the only array of the file.
+
+    Raises:
+      InputError: as `feature_path` does.
+    """
+    return _filled(manifest.array, stream, video_id)
+
+
+def _filled(pattern: str, stream: str, video_id: str) -> str:
+    """A pattern with the names of a stream and of a video, neither of them a pattern."""
     if not is_path_part(video_id):
         raise errors.InputError(
             f"video {reprlib.repr(video_id)}: the id cannot be part of a file name: "
             "expected printable text without slashes, at most 200 bytes"
         )
-    return manifest.file_pattern.replace("{stream}", stream).replace("{id}", video_id)
+    values = {"stream": stream, "id": video_id}
+    return manifest_values.FIELD.sub(lambda match: values[match[1]], pattern)
 
 
 def read_manifest(path: str | pathlib.Path) -> Manifest:
@@ -150,12 +195,16 @@ def write_manifest(path: str | pathlib.Path, manifest: Manifest) -> None:
 def manifest_content(manifest: Manifest) -> dict[str, Any]:
     """Returns a manifest as its JSON file holds it."""
     content = dataclasses.asdict(manifest)
-    del content["path"]
-    names, widths = manifest.streams.names, manifest.streams.widths
+    del content["path"], content["columns"]
+    # What says no more than its absence is left out, as in manifests before it was.
+    for key in ("array", "trim_snippets"):
+        if not content[key]:
+            del content[key]
+    streams = manifest.stored_streams
     return content | {
         "streams": [
             {"name": name, "width": width}
-            for name, width in zip(names, widths, strict=True)
+            for name, width in zip(streams.names, streams.widths, strict=True)
         ],
         "backbone_trained_on": list(manifest.backbone_trained_on),
     }
@@ -164,149 +213,68 @@ def manifest_content(manifest: Manifest) -> dict[str, Any]:
 def _parse(content: Any, path: pathlib.Path) -> Manifest:
     """A manifest from what its JSON file holds."""
     if not isinstance(content, dict):
-        raise _wrong(path, content, "one JSON object")
+        raise manifest_values.wrong(path, content, "one JSON object")
     for key in content:
-        if key not in _READERS:
-            near = difflib.get_close_matches(key, _READERS, n=1, cutoff=0.5)
-            known = f"did you mean {near[0]!r}?" if near else ", ".join(_READERS)
+        if key not in manifest_values.READERS:
+            near = difflib.get_close_matches(
+                key, manifest_values.READERS, n=1, cutoff=0.5
+            )
+            known = (
+                f"did you mean {near[0]!r}?"
+                if near
+                else ", ".join(manifest_values.READERS)
+            )
             raise errors.InputError(f"{path}: unknown key {reprlib.repr(key)}: {known}")
-    for key in _REQUIRED:
+    for key in manifest_values.REQUIRED:
         if key not in content:
             raise errors.InputError(f"{path}: key {key!r} is missing")
     values = {
-        key: _READERS[key](value, f"{path}: {key}") for key, value in content.items()
+        key: manifest_values.READERS[key](value, f"{path}: {key}")
+        for key, value in content.items()
     }
-    return Manifest(**values, path=path)
+    manifest = Manifest(**values, path=path)
+    _check_files(manifest, path)
+    return _rgb_first(manifest, path)
 
 
-def is_path_part(text: str) -> bool:
-    """Whether `text` can stand in a path without leading anywhere else."""
-    return (
-        text not in ("", ".", "..")
-        and text.isprintable()
-        and "/" not in text
-        and "\\" not in text
-        and len(text.encode()) <= 200
+def _check_files(manifest: Manifest, path: pathlib.Path) -> None:
+    """Raises unless the patterns lead to an array for each video."""
+    kind = table.kind_of(manifest.file_pattern)
+    if manifest.array and not kind.has_names:
+        named = " ".join(key for key, kind in table.KINDS.items() if kind.has_names)
+        raise errors.InputError(
+            f"{path}: array: found {manifest.array!r}, but arrays have no names in"
+            f" {manifest.file_pattern!r}; expected a file_pattern that ends in one of"
+            f" {named}, or no array"
+        )
+    if "{id}" in manifest.file_pattern:
+        return
+    if kind.item_names is None:
+        raise manifest_values.wrong(
+            f"{path}: file_pattern", manifest.file_pattern, "{id} in it"
+        )
+    if "{id}" not in manifest.array:
+        raise errors.InputError(
+            f"{path}: file_pattern: found {manifest.file_pattern!r} without {{id}},"
+            f" expected it there or in the key 'array', which is {manifest.array!r}"
+        )
+
+
+def _rgb_first(manifest: Manifest, path: pathlib.Path) -> Manifest:
+    """A manifest whose streams have rgb before flow; a joint array may have not."""
+    names = manifest.streams.names
+    places = {name.casefold(): index for index, name in enumerate(names)}
+    rgb, flow = places.get("rgb", -1), places.get("flow", len(names))
+    if rgb < flow:
+        return manifest
+    if not manifest.is_joint:
+        raise manifest_values.wrong(
+            f"{path}: streams", list(names), "RGB first, then flow"
+        )
+    order = list(range(len(names)))
+    order[rgb], order[flow] = flow, rgb
+    streams = streams_lib.Streams(
+        tuple(names[index] for index in order),
+        tuple(manifest.streams.widths[index] for index in order),
     )
-
-
-def _wrong(place: str | pathlib.Path, found: Any, expected: str) -> errors.InputError:
-    """The error of a value that is not what its place asks for."""
-    return errors.InputError(
-        f"{place}: found {reprlib.repr(found)}, expected {expected}"
-    )
-
-
-def _number(value: Any, place: str) -> float:
-    """`value` if it is a number; the bounds also refuse NaN and infinities."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not -1e9 < value < 1e9:
-        raise _wrong(place, value, "a number")
-    return value
-
-
-def _positive(value: Any, place: str) -> float:
-    if _number(value, place) <= 0:
-        raise _wrong(place, value, "a number above 0")
-    return value
-
-
-def _text(value: Any, place: str) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise _wrong(place, value, "text that is not empty")
-    return value
-
-
-def _notes(value: Any, place: str) -> str:
-    if not isinstance(value, str):
-        raise _wrong(place, value, "text")
-    return value
-
-
-def _texts(value: Any, place: str) -> tuple[str, ...]:
-    if not isinstance(value, list):
-        raise _wrong(place, value, "a list of texts")
-    return tuple(_text(item, f"{place}[{row}]") for row, item in enumerate(value))
-
-
-def _flag(value: Any, place: str) -> bool:
-    if not isinstance(value, bool):
-        raise _wrong(place, value, "true or false")
-    return value
-
-
-def _version(value: Any, place: str) -> int:
-    if type(value) is not int or value != VERSION:
-        raise _wrong(place, value, str(VERSION))
-    return value
-
-
-def _fps(value: Any, place: str) -> float | dict[str, float] | str:
-    if value == "annotations":
-        return value
-    if isinstance(value, dict):
-        return {
-            key: _positive(rate, f"{place}[{key!r}]") for key, rate in value.items()
-        }
-    if isinstance(value, int | float):
-        return _positive(value, place)
-    raise _wrong(place, value, 'a number, an object {id: number} or "annotations"')
-
-
-def _relative_path(value: Any, place: str) -> str:
-    parts = _text(value, place).split("/")
-    if not all(is_path_part(part) for part in parts):
-        raise _wrong(place, value, "a relative path with / between parts and no '..'")
-    return value
-
-
-def _file_pattern(value: Any, place: str) -> str:
-    rest = _relative_path(value, place).replace("{stream}", "").replace("{id}", "")
-    has_both = "{stream}" in value and "{id}" in value
-    if not has_both or "{" in rest or "}" in rest or not value.endswith(".npy"):
-        raise _wrong(place, value, "{stream} and {id}, no other braces, and .npy last")
-    return value
-
-
-def _stream(value: Any, place: str) -> tuple[str, int]:
-    if not isinstance(value, dict) or set(value) != {"name", "width"}:
-        raise _wrong(place, value, 'an object {"name": text, "width": number}')
-    name, width = _text(value["name"], f"{place}.name"), value["width"]
-    if not is_path_part(name):
-        raise _wrong(f"{place}.name", name, "text that can be part of a file name")
-    if type(width) is not int or not 0 < width <= 1_000_000:
-        raise _wrong(f"{place}.width", width, "a whole number above 0")
-    return name, width
-
-
-def _streams(value: Any, place: str) -> streams_lib.Streams:
-    if not isinstance(value, list) or len(value) != 2:
-        raise _wrong(place, value, "a list of two streams, RGB first, then flow")
-    pairs = [_stream(item, f"{place}[{row}]") for row, item in enumerate(value)]
-    names, widths = zip(*pairs, strict=True)
-    if names[0] == names[1]:
-        raise _wrong(place, list(names), "two different names")
-    if names[0].casefold() == "flow" or names[1].casefold() == "rgb":
-        raise _wrong(place, list(names), "RGB first, then flow")
-    return streams_lib.Streams(names, widths)
-
-
-_READERS: Mapping[str, Callable[[Any, str], Any]] = {
-    "version": _version,
-    "name": _text,
-    "streams": _streams,
-    "file_pattern": _file_pattern,
-    "annotations": _relative_path,
-    "stride_frames": _positive,
-    "window_frames": _positive,
-    "offset_frames": _number,
-    "fps": _fps,
-    "train_subset": _text,
-    "evaluation_subset": _text,
-    "source": _text,
-    "backbone_trained_on": _texts,
-    "generated": _flag,
-    "notes": _notes,
-}
-_OPTIONAL = ("file_pattern", "annotations", "generated", "notes")
-_REQUIRED = tuple(key for key in _READERS if key not in _OPTIONAL)
+    return dataclasses.replace(manifest, streams=streams, columns=names)

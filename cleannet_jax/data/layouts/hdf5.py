@@ -5,14 +5,12 @@ values are read only through the `read` of the `Dataset` it returns, which opens
 file anew. Links out of a file are refused, since they could lead to any other file.
 """
 
-import contextlib
 import csv
 import functools
 import os
 import pathlib
 import reprlib
-import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -22,6 +20,7 @@ from cleannet_jax.data import annotation_files, text
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import dataset as dataset_lib
 from cleannet_jax.data import manifest as manifest_lib
+from cleannet_jax.data.feature_files import hdf5_files
 from cleannet_jax.data.layouts import layout, stored
 
 _CSV_COLUMNS = (
@@ -164,36 +163,14 @@ def open_gtad(
     )
 
 
-@contextlib.contextmanager
-def _opened(path: pathlib.Path) -> Iterator[Any]:
-    """An open HDF5 file; what the library cannot read becomes one line."""
-    try:
-        import h5py
-    except ImportError:
-        raise errors.InputError(
-            f"{path}: reading HDF5 needs h5py: pip install 'cleannet_jax[hdf5]'"
-        ) from None
-    try:
-        with h5py.File(path, "r") as file:
-            yield file
-    except errors.InputError:
-        raise
-    except FileNotFoundError:
-        raise errors.InputError(f"{path}: no such file") from None
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
-        raise errors.InputError(
-            f"{path}: not a whole HDF5 file: {textwrap.shorten(str(error), 200)}"
-        ) from None
-
-
 def _datasets(path: pathlib.Path) -> dict[str, stored.Stored]:
     """The datasets at the root of a file by name."""
-    with _opened(path) as file:
+    with hdf5_files.opened(path) as file:
         return {
             name: stored.Stored(
                 place=f"{path}: {name!r}",
                 shape=_shape(file, name, path),
-                read=functools.partial(_values, path, name),
+                read=functools.partial(hdf5_files.read_dataset, path, name),
             )
             for name in file
         }
@@ -237,12 +214,6 @@ def _pairs(folder: pathlib.Path, part: str) -> dict[str, dict[str, stored.Stored
     places = {name: folder / f"{name}_{part}.h5" for name in ("rgb", "flow")}
     found = {name: _datasets(path) for name, path in places.items()}
     return stored.paired(found, places=places)
-
-
-def _values(path: pathlib.Path, name: str) -> np.ndarray:
-    """The values of a dataset."""
-    with _opened(path) as file:
-        return file[name][()]
 
 
 def _read_ground_truth(

@@ -1,15 +1,17 @@
 """Reads data out of pickles without unpickling: nothing in a file can run anything.
 
 Python's own unpickler calls whatever a file names. This one is an interpreter of the
-same operations that holds no way to do so: a name is looked up in `unpickle_calls`
+same operations that holds no way to do so: a name is looked up in a `Vocabulary`
 and never imported, no attribute is read or set, and no object of the program is
-reachable from a file. It builds numbers, text, bytes, lists, tuples, dicts, slices,
-NumPy arrays, dtypes and scalars, and a `Stub` for everything of pandas. All else is
-refused by its name. Memory is bounded by a multiple of the size of the file.
+reachable from a file. It builds numbers, text, bytes, lists, tuples, dicts, and what
+the vocabulary has: NumPy's arrays, dtypes and scalars, slices, and a `Stub` for
+everything of pandas; or the tensors of torch. All else is refused by its name. Memory
+is bounded by a multiple of the size of the file.
 
 Only what the releases need is there: binary pickles, which NumPy's object arrays of
-Python 2 and 3 are (protocols 2 to 4) and AutoLoc's frames and meta data (2). Python's
-text pickles, sets and objects of other classes are in none of them.
+Python 2 and 3 are (protocols 2 to 4), AutoLoc's frames and meta data (2) and what
+torch saves (2). Python's text pickles, sets and objects of other classes are in none
+of them.
 
 A file is mapped, and so are the contents of arrays that are stored as they are: an
 array takes memory where it is touched. Python 2's strings become text, one character
@@ -19,7 +21,6 @@ Arrays are read-only views where they can be.
 
 import mmap
 import pickletools
-import reprlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -33,24 +34,32 @@ from cleannet_jax.data.layouts import unpickle_machine
 # some 200 bytes of memory.
 _MAX_OPERATIONS = 20_000_000
 _MAPPED_BYTES = 4096
+_SHOWN = 100
 
 _KEYS = (str, bytes, int, float, type(None), np.generic)
 _NAMES = {ord(operation.code): operation.name for operation in pickletools.opcodes}
 
 
-def load(buffer: bytes | mmap.mmap, *, place: str, start: int = 0) -> Any:
+def load(
+    buffer: bytes | mmap.mmap,
+    *,
+    place: str,
+    start: int = 0,
+    vocabulary: unpickle_machine.Vocabulary = calls.RELEASES,
+) -> Any:
     """Returns what the pickle at a place in a buffer holds.
 
     Args:
       buffer: of the pickle; it is kept as long as arrays are views of it.
       place: what messages call it, usually its path.
       start: where the pickle begins, in bytes.
+      vocabulary: all that it may name.
 
     Raises:
       InputError: the pickle names anything but data, is damaged or cut short, or
         would grow beyond all proportion; the message says at which byte.
     """
-    machine = unpickle_machine.Machine(buffer, start, place)
+    machine = unpickle_machine.Machine(buffer, start, place, vocabulary)
     for _ in range(_MAX_OPERATIONS):
         machine.at = machine.position
         name = _NAMES.get(machine.take(1)[0], "")
@@ -117,16 +126,14 @@ def _remembered(machine: unpickle_machine.Machine, index: int) -> Any:
 def _named(
     machine: unpickle_machine.Machine, module: Any, name: Any
 ) -> unpickle_machine.Name:
-    """A name, if it is one of the tables."""
+    """A name, if it is one of the vocabulary."""
     if not isinstance(module, str) or not isinstance(name, str):
         raise machine.error("found a name that is not text, expected text")
-    is_pandas = module == "pandas" or module.startswith("pandas.")
-    known = (module, name)
-    if not is_pandas and known not in calls.CALLS and known not in calls.OTHER_NAMES:
-        raise machine.error(
-            f"refused {reprlib.repr(f'{module}.{name}')}: only numbers, text,"
-            " containers, NumPy arrays and pandas frames are read"
-        )
+    words = machine.vocabulary
+    known = (module, name) in words.calls or (module, name) in words.others
+    if not known and not words.has_stub(module):
+        shown = repr(f"{module}.{name}"[:_SHOWN])[1:-1]
+        raise machine.error(words.refusal.format(shown))
     return unpickle_machine.Name(module, name)
 
 
@@ -144,12 +151,13 @@ def _called(machine: unpickle_machine.Machine, function: Any, arguments: Any) ->
     """What a call of a known name with these arguments would have made."""
     if not isinstance(function, unpickle_machine.Name) or type(arguments) is not tuple:
         raise machine.error(f"refused a call of {unpickle_machine.kind_of(function)}")
-    if function.module.partition(".")[0] == "pandas":
+    words = machine.vocabulary
+    if words.has_stub(function.module):
         return unpickle_machine.Stub(str(function), arguments)
-    if (function.module, function.name) not in calls.CALLS:
+    if (function.module, function.name) not in words.calls:
         raise machine.error(f"refused a call of {function}")
     try:
-        return calls.CALLS[function.module, function.name](machine, *arguments)
+        return words.calls[function.module, function.name](machine, *arguments)
     except errors.InputError:
         raise
     except (TypeError, ValueError):
@@ -159,6 +167,13 @@ def _called(machine: unpickle_machine.Machine, function: Any, arguments: Any) ->
 def _reduced(machine: unpickle_machine.Machine) -> Any:
     arguments = machine.pop()
     return _called(machine, machine.pop(), arguments)
+
+
+def _persistent(machine: unpickle_machine.Machine) -> Any:
+    """What a persistent id stands for."""
+    if machine.vocabulary.persistent is None:
+        raise machine.error("refused operation BINPERSID")
+    return machine.vocabulary.persistent(machine, machine.pop())
 
 
 def _set_mark(machine: unpickle_machine.Machine) -> None:
@@ -219,6 +234,7 @@ _VALUES: Mapping[str, Callable[[unpickle_machine.Machine], Any]] = {
     "STACK_GLOBAL": _named_stack,
     "REDUCE": _reduced,
     "NEWOBJ": _reduced,
+    "BINPERSID": _persistent,
 }
 
 

@@ -1,6 +1,7 @@
 """What calls in a pickle make: NumPy's arrays, dtypes and scalars, bytes and slices.
 
-`CALLS` is all that a pickle can call. Wrong arguments raise TypeError or ValueError.
+`RELEASES` is all that a pickle of a release can name, and what its calls make. Wrong
+arguments raise TypeError or ValueError.
 Arrays are read-only views of the file where they can be.
 """
 
@@ -189,5 +190,10 @@ CALLS: Mapping[tuple[str, str], Callable[..., Any]] = {
         for name, function in (("slice", _new_slice), ("bytes", _new_empty_bytes))
     },
 }
-# Known, and called by nothing.
-OTHER_NAMES = (("numpy", "ndarray"),)
+RELEASES = unpickle_machine.Vocabulary(
+    calls=CALLS,
+    others=(("numpy", "ndarray"),),
+    stubs="pandas",
+    refusal="refused '{}': only numbers, text, containers, NumPy arrays and pandas"
+    " frames are read",
+)

@@ -4,8 +4,8 @@ import dataclasses
 import mmap
 import reprlib
 import struct
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -39,11 +39,42 @@ class Name:
         return f"{self.module}.{self.name}"
 
 
+class Vocabulary(NamedTuple):
+    """All that a pickle may name; everything else is refused.
+
+    Attributes:
+      calls: what stands for the functions and classes that it may call, by module and
+        name; each takes the machine, then the arguments.
+      others: names that are known, and called by nothing.
+      stubs: the package whose objects become stubs; empty for none.
+      refusal: of any other name, which replaces its {}.
+      persistent: what a persistent id, which names something outside of the pickle,
+        stands for; None where there is none.
+    """
+
+    calls: Mapping[tuple[str, str], Callable[..., Any]]
+    others: Collection[tuple[str, str]]
+    stubs: str
+    refusal: str
+    persistent: Callable[["Machine", Any], Any] | None = None
+
+    def has_stub(self, module: str) -> bool:
+        """Whether objects of a module become stubs."""
+        return bool(self.stubs) and module.partition(".")[0] == self.stubs
+
+
 class Machine:
     """A pickle being read: its stack, its memo, and how far it has got."""
 
-    def __init__(self, buffer: bytes | mmap.mmap, start: int, place: str) -> None:
+    def __init__(
+        self,
+        buffer: bytes | mmap.mmap,
+        start: int,
+        place: str,
+        vocabulary: Vocabulary,
+    ) -> None:
         self.buffer = buffer
+        self.vocabulary = vocabulary
         self.view = memoryview(buffer).toreadonly()
         self.position = start
         self.place = place

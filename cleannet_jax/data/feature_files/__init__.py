@@ -1,0 +1,1 @@
+"""The kinds of files that features are stored in, a module each."""
