@@ -23,7 +23,11 @@ _WHOLE = 0.95
 
 
 def late(
-    segments: np.ndarray, ends: np.ndarray, *, fps: float | None = None
+    segments: np.ndarray,
+    ends: np.ndarray,
+    *,
+    fps: float | None = None,
+    what: str = "detections",
 ) -> str | None:
     """Returns what to say of segments that begin after the end of their video.
 
@@ -31,6 +35,7 @@ def late(
       segments: [M, 2] (start, end) as they were given.
       ends: [M] seconds at which the video of each ends, NaN where it is not known.
       fps: frames a second of the videos, None if they are not known.
+      what: the segments are called.
 
     Returns:
       How many there are and what their unit may be; None unless they are nearly all.
@@ -42,17 +47,20 @@ def late(
     count, total = int(is_late.sum()), int(known.sum())
     shown = f"all {total}" if count == total else f"{count} of {total}"
     return (
-        f"detections that begin after the end of their video: {shown};"
+        f"{what} that begin after the end of their video: {shown};"
         f" {_unit(segments[known], ends[known], fps)}"
     )
 
 
-def early(segments: np.ndarray, ends: np.ndarray) -> str | None:
+def early(
+    segments: np.ndarray, ends: np.ndarray, *, what: str = "detections"
+) -> str | None:
     """Returns what to say of segments all of which lie in the first second.
 
     Args:
       segments: [M, 2] (start, end) as they were given.
       ends: [M] seconds at which the video of each ends, NaN where it is not known.
+      what: the segments are called.
 
     Returns:
       What they look like; None unless all do, in videos that are longer.
@@ -62,7 +70,7 @@ def early(segments: np.ndarray, ends: np.ndarray) -> str | None:
     if np.isnan(ends).all() or np.nanmedian(ends) < _SHORT_SECONDS:
         return None
     return (
-        f"detections within the first second of their video: all {len(segments)}; are"
+        f"{what} within the first second of their video: all {len(segments)}; are"
         " these ratios of the duration? Multiply them by it"
     )
 
