@@ -4,19 +4,19 @@ A report always says what was compared: the protocol, the two files, the subset 
 variant of the ground truth, how many videos and instances were there to be found, and
 which of the videos have no detections. By default a video without detections stays in:
 its instances are misses. Detections in videos that the subset does not list stay in
-too, as false positives. Average precision and recall are in [0, 1] here, and in
+too, as false positives, unless they are of another subset and are to be left out. Average precision and recall are in [0, 1] here, and in
 percent in what is printed or written.
 """
 
 import dataclasses
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from cleannet_jax import errors
-from cleannet_jax.data import agreement, annotation_files, variants
+from cleannet_jax.data import agreement, annotation_files, labels, units, variants
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data.detections import files as detections_lib
 from cleannet_jax.metrics import (
@@ -37,6 +37,12 @@ MISSING = {
     "count-as-empty": "their instances are misses",
     "skip": "they are left out of the ground truth",
     "fail": "there must be none",
+}
+
+# What becomes of detections in videos that the annotations list in another subset.
+OTHER_SUBSETS = {
+    "count": "they are false positives, as in the kits",
+    "leave-out": "they are left out",
 }
 
 THUMOS14_TIOUS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -77,12 +83,14 @@ class Report:
       subset: the part of it that was evaluated.
       variant: what is left out of it, a key of `variants.VARIANTS`.
       missing: what became of `unnamed`, a key of `MISSING`.
+      other_subsets: what became of detections in videos of other subsets, a key of
+        `OTHER_SUBSETS`.
       num_videos: videos that were evaluated.
       num_annotated: those of them with at least one instance.
       num_covered: those of the annotated with at least one detection.
       num_instances: annotated segments with a category.
       num_ambiguous: annotated segments without one.
-      num_detections: rows of the predictions, strays included.
+      num_detections: rows of the predictions that were evaluated, strays included.
       unnamed: annotated videos that the predictions do not name, sorted.
       uncovered: evaluated annotated videos without a detection, sorted.
       warnings: what a reader of the numbers should know, a line each.
@@ -99,6 +107,7 @@ class Report:
     subset: str
     variant: str
     missing: str
+    other_subsets: str
     num_videos: int
     num_annotated: int
     num_covered: int
@@ -124,6 +133,8 @@ def evaluate(
     protocol: str = "activitynet",
     variant: str = "official",
     missing: str = "count-as-empty",
+    other_subsets: str = "count",
+    ignore_unknown_labels: bool = False,
     recall: bool = False,
     samples: int = 0,
     seed: int = 0,
@@ -141,6 +152,9 @@ def evaluate(
       variant: what is left out of THUMOS14's ground truth, and of the predictions
         where it is a whole video.
       missing: a key of `MISSING`.
+      other_subsets: a key of `OTHER_SUBSETS`.
+      ignore_unknown_labels: whether to leave out, with a warning, detections whose
+        label is nowhere in the annotations.
       recall: whether to compute the class-agnostic recall too.
       samples: resamples of the videos for confidence intervals; 0 for none.
       seed: of the resamples.
@@ -161,6 +175,10 @@ def evaluate(
             f"diagnosis: found protocol {protocol!r}, expected activitynet, whose "
             "matching the types of errors are defined by"
         )
+    _check_choice("a policy for other subsets", other_subsets, OTHER_SUBSETS)
+    notes = []
+    if ignore_unknown_labels:
+        predictions, notes = _without_unknown(predictions, annotations)
     agreement.check_labels(predictions, annotations, source)
     agreement.check_videos(predictions, annotations.videos, annotations.path, source)
     annotations = variants.apply_variant(annotations, variant)
@@ -169,6 +187,13 @@ def evaluate(
     truths, ambiguous, unnamed = _select(
         annotations, subset, predictions, missing, source
     )
+    others = agreement.of_other_subsets(predictions, annotations, subset)
+    if others and other_subsets == "leave-out":
+        notes.append(
+            "detections left out, in videos of other subsets:"
+            f" {agreement.count_in(predictions, others)}, in {agreement.listed(others)}"
+        )
+        predictions = average_precision.without_videos(predictions, others)
     if protocol == "activitynet":
         ranking = average_precision.rank_activitynet(predictions, truths, tious=tious)
     else:
@@ -184,6 +209,7 @@ def evaluate(
         subset=subset,
         variant=variant,
         missing=missing,
+        other_subsets=other_subsets,
         num_videos=len(truths.videos),
         num_annotated=len(annotated),
         num_covered=len(annotated) - len(uncovered),
@@ -192,7 +218,11 @@ def evaluate(
         num_detections=predictions.label.size,
         unnamed=tuple(unnamed),
         uncovered=tuple(sorted(uncovered)),
-        warnings=tuple(_warnings(predictions, truths, variant, subset)),
+        warnings=(
+            *notes,
+            *_warnings(predictions, truths, variant, subset, others),
+            *units.warnings(predictions, truths, annotations.videos),
+        ),
         result=average_precision.average(ranking),
         ranking=ranking,
         recall=average_recall.average_recall(predictions, truths) if recall else None,
@@ -201,22 +231,43 @@ def evaluate(
     )
 
 
-def read_predictions(path: str | os.PathLike) -> average_precision.Instances:
+def read_predictions(
+    path: str | os.PathLike, *, names: Mapping[int, str] | None = None
+) -> average_precision.Instances:
     """Returns the detections of a file, [M], in the format that its ending says.
+
+    Args:
+      path: the file.
+      names: of the labels that are numbers, as `read_names` returns them.
 
     Raises:
       InputError: the file is not of its format; the message names the first place.
     """
-    return detections_lib.read(path)
+    return detections_lib.read(path, names=names)
 
 
-def read_annotations(path: str | os.PathLike) -> annotations_lib.Annotations:
+def read_annotations(
+    path: str | os.PathLike, *, names: Mapping[int, str] | None = None
+) -> annotations_lib.Annotations:
     """Returns the content of an annotation file, or of a folder of THUMOS14's.
+
+    Args:
+      path: JSON, a file that ends in `.csv`, or the folder.
+      names: of the labels that are numbers, as `read_names` returns them.
 
     Raises:
       InputError: a file is not of its format; the message names the first place.
     """
-    return annotation_files.read_annotations(path)
+    return labels.name_annotations(annotation_files.read_annotations(path), names or {})
+
+
+def read_names(path: str | os.PathLike) -> dict[int, str]:
+    """Returns the names in a file by the number that labels have for them.
+
+    Raises:
+      InputError: the file is absent or empty, or a number or a name stands twice.
+    """
+    return labels.read_names(path)
 
 
 def find_subset(
@@ -265,6 +316,29 @@ def _check_choice(what: str, value: str, choices: Collection[str]) -> None:
     """Raises unless the value is one of the choices."""
     if value not in choices:
         raise ValueError(f"expected {what} of {list(choices)}, found {value!r}")
+
+
+def _without_unknown(
+    predictions: average_precision.Instances,
+    annotations: annotations_lib.Annotations,
+) -> tuple[average_precision.Instances, list[str]]:
+    """The detections with a known label, and what was left out."""
+    unknown = agreement.unknown_labels(predictions, annotations)
+    if not unknown:
+        return predictions, []
+    is_known = np.array([label not in unknown for label in predictions.labels], bool)
+    kept = np.flatnonzero(is_known[predictions.label])
+    count = predictions.label.size - kept.size
+    found = average_precision.take(predictions, kept)
+    found = found._replace(
+        labels=tuple(label for label in found.labels if label not in unknown),
+        label=(np.cumsum(is_known) - 1)[found.label],
+    )
+    line = (
+        "detections left out, whose label is no category of the annotations:"
+        f" {count}, of {agreement.listed(unknown)}"
+    )
+    return found, [line]
 
 
 def _select(
@@ -334,10 +408,11 @@ def _warnings(
     truths: average_precision.Instances,
     variant: str,
     subset: str,
+    others: Collection[str],
 ) -> list[str]:
     """What a reader of the numbers should know, a line each."""
     warnings = [] if predictions.label.size else ["there is no detection"]
-    warnings += agreement.disagreements(predictions, truths)
+    warnings += agreement.disagreements(predictions, truths, others)
     lacking = variants.videos_without_parent(predictions)
     if lacking and variants.PARENTS.keys() <= set(truths.labels):
         warnings.append(

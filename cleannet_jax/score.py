@@ -4,8 +4,9 @@ Bad rows are named and refused here; inside the jitted evaluator they would scor
 (R3).
 """
 
+import itertools
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -13,25 +14,32 @@ import numpy as np
 
 from cleannet_jax import errors
 from cleannet_jax.data import annotations as annotations_lib
-from cleannet_jax.data import arrays, files, manifest
+from cleannet_jax.data import arrays, files, labels, manifest, text, units
 from cleannet_jax.data import snippets as snippets_lib
-from cleannet_jax.data.detections import ssn, submission
+from cleannet_jax.data.detections import files as detections_lib
+from cleannet_jax.data.detections import ssn, submission, table
 from cleannet_jax.ops import contrast, segments
 
 # Lengths that arrays are padded to are multiples of it, so that videos share programs.
 _MULTIPLE = 256
 
+# Probabilities that were stored as half floats may sum to a little more than 1.
+_ROUNDING = 1e-3
+
 # What a proposal's "score" becomes: which one of `contrast.ProposalScores`, and whose.
 EVALUATORS = {"contrast": "Eq. 12", "outer_inner": "AutoLoc's"}
 
 
-def score_arrays(scp_path: str, proposals_path: str, out: str) -> int:
+def score_arrays(
+    scp_path: str, proposals_path: str, out: str, *, unbounded: bool = False
+) -> int:
     """Scores the proposals of one video, in snippets.
 
     Args:
       scp_path: .npy of (T, N) probabilities.
       proposals_path: .npz whose array `proposals` is (P, 2) or (N, P, 2).
       out: .npz with `proposals` and the five scores, each (N, P) float32.
+      unbounded: whether the SCP may hold other numbers than probabilities.
 
     Returns:
       The number of proposals, counted once a category where each has its own.
@@ -39,8 +47,15 @@ def score_arrays(scp_path: str, proposals_path: str, out: str) -> int:
     Raises:
       InputError: a file or a row cannot be used.
     """
-    scp = snippets_lib.read_scp(scp_path)
+    scp = _read_scp(scp_path, unbounded=unbounded)
     proposals = _read_proposals(proposals_path, num_categories=scp.shape[1])
+    late = int((proposals[..., 0] >= len(scp)).sum())
+    if late > proposals[..., 0].size / 2:
+        raise errors.InputError(
+            f"{proposals_path}: proposals: found {late} of {proposals[..., 0].size} that"
+            f" begin after the end of the SCP, expected ends in its {len(scp)} snippets:"
+            " are these seconds or frames?"
+        )
     scores = jax.device_get(_padded_scores(scp, proposals))
     with files.open_atomic(out, "wb") as file:
         np.savez(file, proposals=proposals, **scores._asdict())
@@ -56,8 +71,11 @@ def score_submission(
     offset_seconds: float = 0.0,
     annotations: str | None = None,
     evaluator: str = "contrast",
+    names: Mapping[int, str] | None = None,
+    unbounded: bool = False,
+    warn: Callable[[str], None] | None = None,
 ) -> int:
-    """Scores the detections of an ActivityNet submission, in seconds.
+    """Scores the detections of a file, in seconds.
 
     A proposal without a label gets the category that its score is highest for.
 
@@ -65,15 +83,20 @@ def score_submission(
       folder: ID.npy of (T, N) probabilities for every video with proposals, and
         scp.json, {"categories": [N names], "timebase": {ID: {"fps", "stride",
         "offset"}}}.
-      proposals_path: submission JSON, its own scores may be absent; or .txt, a proposal
-        list of SSN, whose labels are not used: they come from the ground truth.
-      out: the same file with five scores at every row, "score" being the evaluator's.
+      proposals_path: detections in any of the formats of `detections.files`, in JSON
+        without scores too; or .txt, a proposal list of SSN, whose labels are not used:
+        they come from the ground truth.
+      out: the same with five scores at every row, "score" being the evaluator's, where
+        it is JSON or CSV; .txt, THUMOS14's text, has a place for that one alone.
       snippet_seconds: from one snippet to the next; None to read it for every video
         from timebase.json in the folder.
       offset_seconds: where snippet 0 starts.
       annotations: path of an annotation file, for the durations that a proposal list
         of SSN lacks.
       evaluator: a key of `EVALUATORS`.
+      names: of the labels that are numbers.
+      unbounded: whether SCPs may hold other numbers than probabilities.
+      warn: is given what a reader of the scores should know, a line each.
 
     Returns:
       The number of proposals.
@@ -81,26 +104,112 @@ def score_submission(
     Raises:
       InputError: a file or a row cannot be used.
     """
+    detections_lib.check_ending(out)
     place = pathlib.Path(folder)
     categories, timebase_of = _read_index(
         place / "scp.json", snippet_seconds, offset_seconds
     )
-    if proposals_path.endswith(".txt"):
-        content = _ssn_submission(proposals_path, categories, annotations)
-    else:
-        content = submission.read_proposals(proposals_path)
-    count = 0
+    content = _read_content(proposals_path, categories, annotations, names or {})
+    seconds, ends = [], []
     for video, rows in content["results"].items():
         if not rows:
             continue
-        scp = snippets_lib.read_scp(
-            place / _file_name(video), num_categories=len(categories)
+        scp = _read_scp(
+            place / _file_name(video), columns=len(categories), unbounded=unbounded
         )
         where = f"{proposals_path}: results[{video!r}]"
-        _score_rows(rows, scp, categories, timebase_of(video), evaluator, where)
-        count += len(rows)
-    files.write_json(out, content)
-    return count
+        timebase = timebase_of(video)
+        _score_rows(rows, scp, categories, timebase, evaluator, where)
+        end = (len(scp) * timebase.stride + timebase.offset) / timebase.fps
+        seconds += [row["segment"] for row in rows]
+        ends += [end] * len(rows)
+    _check_times(proposals_path, seconds, ends, warn or (lambda line: None))
+    _write_content(out, content)
+    return len(ends)
+
+
+def _read_content(
+    path: str,
+    categories: list[str],
+    annotations: str | None,
+    names: Mapping[int, str],
+) -> dict[str, Any]:
+    """Proposals of any format as a submission, labels that are numbers with names."""
+    ending = pathlib.Path(path).suffix.lower()
+    if ending == ".txt" and _is_ssn(path):
+        return _ssn_submission(path, categories, annotations)
+    if ending not in (".json", ""):
+        found = detections_lib.read(path, names=names or None)
+        if not np.isfinite(found.scores).all():
+            raise errors.InputError(f"{path}: score: expected finite numbers")
+        return submission.as_content(found)
+    content = submission.read_proposals(path)
+    for rows in content["results"].values():
+        for row in rows:
+            row["label"] = labels.named(row["label"], names)
+    return content
+
+
+def _is_ssn(path: str) -> bool:
+    """Whether text is a proposal list of SSN, whose blocks start with #."""
+    return any(
+        line.text.startswith("#") for line in itertools.islice(text.read_lines(path), 1)
+    )
+
+
+def _write_content(path: str, content: dict[str, Any]) -> None:
+    """Writes a submission with scores in the format that the ending says."""
+    ending = pathlib.Path(path).suffix.lower()
+    if ending == ".csv":
+        table.write_scored(path, content["results"])
+    elif ending == ".txt":
+        detections_lib.write(path, submission.as_instances(content["results"]))
+    else:
+        files.write_json(path, content)
+
+
+def _check_times(
+    path: str,
+    seconds: list[list[float]],
+    ends: list[float],
+    warn: Callable[[str], None],
+) -> None:
+    """Raises where the proposals cannot be in seconds, warns where they may not be.
+
+    Args:
+      path: of the proposals.
+      seconds: (start, end) of each.
+      ends: where the SCP of the video of each ends.
+      warn: is given a line.
+    """
+    segments, known = np.array(seconds, float).reshape(-1, 2), np.array(ends)
+    line = units.late(segments, known, what="proposals")
+    if line:
+        raise errors.InputError(f"{path}: {line}")
+    count = int((segments[:, 0] >= known).sum())
+    if count:
+        warn(
+            "proposals that begin after the end of their video, whose scores mean"
+            f" nothing: {count} of {len(known)}"
+        )
+    line = units.early(segments, known, what="proposals")
+    if line:
+        warn(line)
+
+
+def _read_scp(
+    path: str | pathlib.Path, *, columns: int | None = None, unbounded: bool
+) -> np.ndarray:
+    """An SCP whose values are probabilities, unless others are meant."""
+    scp = snippets_lib.read_scp(path, num_categories=columns)
+    low, high = float(scp.min()), float(scp.max())
+    if not unbounded and (low < -_ROUNDING or high > 1 + _ROUNDING):
+        raise errors.InputError(
+            f"{path}: found values from {low:.3g} to {high:.3g}, expected probabilities"
+            " in [0, 1]: are these logits? Apply a sigmoid or softmax first;"
+            " --unbounded-scp scores them as they are"
+        )
+    return scp
 
 
 def _ssn_submission(
@@ -195,6 +304,13 @@ def _file_name(video: str) -> str:
     return f"{video}.npy"
 
 
+def _advice(label: str) -> str:
+    """How a label that is a number gets a name, as the end of a sentence."""
+    if labels.is_number(label):
+        return "; --labels FILE names those that are numbers"
+    return ""
+
+
 def _score_rows(
     rows: list[dict[str, Any]],
     scp: np.ndarray,
@@ -216,7 +332,7 @@ def _score_rows(
         if proposal.get("label", categories[0]) not in categories:
             raise errors.InputError(
                 f"{place}[{row}]: label {proposal['label']!r} is none of the "
-                f"{len(categories)} categories of the SCP"
+                f"{len(categories)} categories of the SCP{_advice(proposal['label'])}"
             )
     scores = jax.device_get(_padded_scores(scp, proposals))
     decisive = getattr(scores, evaluator)

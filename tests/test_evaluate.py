@@ -1,5 +1,7 @@
 """Evaluation reports, and the program that prints them."""
 
+import csv
+import dataclasses
 import json
 import pathlib
 
@@ -10,6 +12,7 @@ import pytest
 from cleannet_jax import errors, evaluate
 from cleannet_jax import results as results_lib
 from cleannet_jax.data import annotations as annotations_lib
+from cleannet_jax.data import units
 from cleannet_jax.data.detections import submission
 from cleannet_jax.report import evaluation
 
@@ -224,10 +227,14 @@ def test_strays_are_false_positives_with_a_warning(report):
         {"a": [row()], "v_b": [row(score=0.9)], "x": [], "d": [row(score=0)]}
     )
     assert found.result.ap[0, 0] == 1 / 4
-    (warning,) = found.warnings
-    assert warning == (
-        "detections in videos that the subset does not list, counted as false positives:"
-        " 2, in 'd', 'v_b'; without the prefix 'v_', 1 of them would be"
+    elsewhere, unknown = found.warnings
+    assert elsewhere == (
+        "detections in videos of other subsets, counted as false positives: 1, in 'd';"
+        " --other-subsets leave-out leaves them out"
+    )
+    assert unknown == (
+        "detections in videos that the annotations do not list, counted as false"
+        " positives: 1, in 'v_b'; without the prefix 'v_', 1 of them would be"
     )
 
 
@@ -280,14 +287,65 @@ def test_videos_of_another_subset_are_an_error(report):
         report({"d": [row()]})
 
 
-def test_unknown_label_names_its_place_and_the_nearest(report):
-    rows = [row(), row(label="throw")]
+def test_unknown_labels_are_listed_with_the_nearest(report):
+    rows = [row(), row(label="throw"), row(label="Dvie")]
     with pytest.raises(errors.InputError) as caught:
         report({"b": [row()], "a": rows}, source="p.json")
-    assert str(caught.value).startswith(
-        "p.json: results['a'][1]: label 'throw' is no category of "
+    assert str(caught.value).startswith("p.json: found labels that are no category of ")
+    assert str(caught.value).endswith(
+        ": 'Dvie' (the nearest is 'Dive'), 'throw' (the nearest is 'Throw');"
+        " --ignore-unknown-labels leaves their detections out"
     )
-    assert str(caught.value).endswith("; the nearest is 'Throw'")
+
+
+def test_numbers_as_labels_have_no_nearest(report):
+    rows = [row(label=str(number)) for number in range(8)]
+    with pytest.raises(errors.InputError) as caught:
+        report({"a": rows})
+    assert str(caught.value).endswith(
+        ": '0', '1', '2', '3', '4' and 3 more; --labels FILE names those that are"
+        " numbers, --ignore-unknown-labels leaves their detections out"
+    )
+
+
+def test_unknown_labels_can_be_left_out(report):
+    rows = [row(), row(label="5", score=0.9), row(label="Fly")]
+    found = report({"a": rows}, ignore_unknown_labels=True)
+    same = report({"a": [row()]})
+    np.testing.assert_array_equal(found.result.ap, same.result.ap)
+    assert found.num_detections == 1
+    (warning,) = found.warnings
+    assert warning == (
+        "detections left out, whose label is no category of the annotations: 2, of"
+        " '5', 'Fly'"
+    )
+    assert report({"a": [row()]}, ignore_unknown_labels=True).warnings == ()
+
+
+def test_other_subsets_count_or_are_left_out(write):
+    long = {"segment": [10, 20], "label": "x"}
+    database = {
+        "t1": {"subset": "training", "annotations": [long]},
+        "v1": {"subset": "validation", "annotations": [long]},
+    }
+    results = {"t1": [long | {"score": 0.9}], "v1": [long | {"score": 0.8}]}
+    arguments = (
+        *(write("p.json", {"results": results}), "--ground-truth"),
+        *(write("gt.json", {"database": database}), "--subset", "validation"),
+        *("--tiou", "0.5"),
+    )
+    # One false positive before the one hit.
+    counted = run(*arguments)
+    assert counted.stdout.splitlines()[-1].split() == ["mAP", "1", "50.00", "50.00"]
+    assert (
+        "detections in videos of other subsets, counted as false positives: 1, in 't1';"
+        " --other-subsets leave-out leaves them out"
+    ) in counted.stdout
+    left_out = run(*arguments, "--other-subsets", "leave-out")
+    assert left_out.stdout.splitlines()[-1].split() == ["mAP", "1", "100.00", "100.00"]
+    assert (
+        "detections left out, in videos of other subsets: 1, in 't1'"
+    ) in left_out.stdout
 
 
 def test_subset_without_instances_is_an_error(report):
@@ -416,6 +474,80 @@ def test_program_prints_and_writes_the_report(write, tmp_path):
     assert (content["predictions"], content["subset"]) == (str(predictions), "test")
 
 
+def test_program_writes_the_table_by_category(write, tmp_path):
+    found = [row(), row(label="Jump", score=0.1)]
+    paths = [
+        write(name, {"results": results})
+        for name, results in (("p.json", RESULTS), ("q.json", {"a": found}))
+    ]
+    truths = write("gt.json", {"database": DATABASE})
+    arguments = ("--ground-truth", truths, "--tiou", "0.5,0.7", "--bootstrap", "10")
+    done = run(*paths, *arguments, "--csv", tmp_path / "out.csv")
+    assert (done.returncode, done.stderr) == (0, "")
+    with open(tmp_path / "out.csv", newline="") as file:
+        head, *rows = csv.reader(file)
+    names = ["predictions", "category", "instances"]
+    assert head == [*names, "tIoU 0.5", "tIoU 0.7", "mean"]
+    first, second = map(str, paths)
+    # As worked out above; in the second one Dive is found in one video of two.
+    assert rows == [
+        [first, "Dive", "2", "25.0", "0.0", "12.5"],
+        [first, "Throw", "1", "100.0", "100.0", "100.0"],
+        [first, "mAP", "3", "62.5", "50.0", "56.25"],
+        [second, "Dive", "2", "50.0", "50.0", "50.0"],
+        [second, "Jump", "0", "", "", ""],
+        [second, "Throw", "1", "0.0", "0.0", "0.0"],
+        [second, "mAP", "3", "25.0", "25.0", "25.0"],
+    ]
+    for option in ("--csv", "--json"):
+        wrong = run(paths[0], *arguments, option, truths)
+        assert wrong.returncode == 2 and "is an input of this command" in wrong.stderr
+    wrong = run(paths[0], *arguments, "--csv", tmp_path / "no/such.csv")
+    assert (
+        wrong.stderr
+        == f"error: {tmp_path / 'no/such.csv'}: No such file or directory\n"
+    )
+
+
+def test_program_reads_numbers_as_labels_with_names(write, tmp_path):
+    (tmp_path / "names.txt").write_text("Dive\nThrow\n")
+    (tmp_path / "p.csv").write_text(
+        "video-id,t-start,t-end,label,score\na,0,10,0,0.5\na,20,30,1,0.5\n"
+    )
+    named = write("gt.json", {"database": {"a": DATABASE["a"]}})
+    # As MultiTHUMOS has it, without the key and without subsets.
+    numbered = write("m.json", {"a": {"actions": [[0, 0, 10], [1, 20, 30]]}})
+    arguments = (tmp_path / "p.csv", "--tiou", "0.5", "--per-category")
+    without = run(*arguments, "--ground-truth", named)
+    assert without.returncode == 2
+    assert "--labels FILE names those that are numbers" in without.stderr
+    both = run(*arguments, "--ground-truth", numbered)
+    assert both.stdout.splitlines()[-1].split() == ["mAP", "2", "100.00", "100.00"]
+    assert "m.json, subset 'all': 1 videos" in both.stdout
+    for truths in (named, numbered):
+        labels = ("--labels", tmp_path / "names.txt")
+        done = run(*arguments, "--ground-truth", truths, *labels)
+        assert (done.returncode, done.stderr) == (0, "")
+        rows = [line.split() for line in done.stdout.splitlines()[-3:]]
+        assert rows[0] == ["Dive", "1", "100.00", "100.00"]
+        assert rows[2] == ["mAP", "2", "100.00", "100.00"]
+
+
+def test_program_evaluates_beside_reversed_rows_of_another_subset(write):
+    bad = {"segment": [9, 5], "label": "Jump"}
+    database = {
+        "a": DATABASE["a"],
+        "d": {"subset": "train", "annotations": [bad, bad]},
+    }
+    truths = write("gt.json", {"database": database})
+    predictions = write("p.json", {"results": {"a": RESULTS["a"]}})
+    done = run(predictions, "--ground-truth", truths, "--tiou", "0.5")
+    assert done.stdout.splitlines()[-1].split() == ["mAP", "2", "100.00", "100.00"]
+    done = run(predictions, "--ground-truth", truths, "--subset", "train")
+    assert done.returncode == 2
+    assert "subset 'train': found 2 segments that end before they st" in done.stderr
+
+
 def test_program_compares_two_files(write, tmp_path):
     worse = {"a": [row(segment=[0, 6], score=0.8)]}
     done = run(
@@ -468,6 +600,151 @@ def test_program_says_what_is_wrong_in_one_line(write, arguments, message):
     assert done.returncode == 2
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
     assert message in done.stderr
+
+
+# What is right in seconds.
+SECONDS = {
+    "v1": [
+        {"segment": [10, 20], "label": "jump", "score": 0.9},
+        {"segment": [30, 40], "label": "run", "score": 0.8},
+    ]
+}
+TIMED = {
+    "v1": {"subset": "test", "duration": 60, "annotations": SECONDS["v1"]},
+    "v2": {"subset": "test", "duration": 60, "annotations": []},
+}
+
+
+def warnings_of(write, results, database=TIMED):
+    return evaluate.evaluate(
+        submission.read_detections(write("p.json", {"results": results})),
+        annotations_lib.read_annotations(write("gt.json", {"database": database})),
+        subset="test",
+        tious=(0.5,),
+    ).warnings
+
+
+def times(factor):
+    rows = SECONDS["v1"]
+    return {
+        "v1": [row | {"segment": [factor * t for t in row["segment"]]} for row in rows]
+    }
+
+
+EARLY = (
+    "detections within the first second of their video: all 2; are these ratios of the"
+    " duration? Multiply them by it"
+)
+LATE = "detections that begin after the end of their video: all 2; are these "
+
+
+@pytest.mark.parametrize(
+    ("factor", "warnings"),
+    [
+        (1, ()),
+        (30, (f"{LATE}frames (fps 30)? Divide them by the frame rate",)),
+        (1000, (f"{LATE}milliseconds? Divide them by 1000",)),
+        (1 / 60, (EARLY,)),
+    ],
+)
+@pytest.mark.parametrize("known", ["duration", "last annotation"])
+def test_times_in_another_unit_warn(write, factor, warnings, known):
+    database = TIMED
+    if known != "duration":
+        database = {n: v | {"duration": None} for n, v in TIMED.items()}
+    assert warnings_of(write, times(factor), database) == warnings
+
+
+def test_frame_rate_is_that_of_the_annotations(write):
+    database = {name: video | {"fps": 24} for name, video in TIMED.items()}
+    (warning,) = warnings_of(write, times(24), database)
+    assert warning == f"{LATE}frames (fps 24)? Divide them by the frame rate"
+    (warning,) = warnings_of(write, times(1e6), TIMED)
+    assert warning == (
+        "detections that begin after the end of their video: all 2; they end at 5.83e+05"
+        " times its length; expected seconds"
+    )
+
+
+def test_detections_after_the_last_annotation_are_usual(write):
+    database = {n: v | {"duration": None} for n, v in TIMED.items()}
+    assert (
+        warnings_of(write, {"v1": [row(label="run", segment=[41, 50])]}, database) == ()
+    )
+
+
+def test_detections_as_long_as_their_video_warn(write):
+    whole = [row(label="jump", segment=[0, 59.5]), *times(1)["v1"]]
+    assert warnings_of(write, {"v1": whole}) == ()
+    (warning,) = warnings_of(write, {"v1": [whole[0]] * 3 + whole[1:]})
+    assert warning == (
+        "detections that are as long as their video: 3 of 5, where 0 of 2 instances are"
+    )
+    # So are the instances of some benchmarks.
+    long = [{"segment": [0, 60], "label": "jump"}]
+    database = {"v1": TIMED["v1"] | {"annotations": long}}
+    assert warnings_of(write, {"v1": [whole[0]]}, database) == ()
+
+
+REAL = {
+    "thumos14/autoloc_predictions.json": ("thumos14/gt.json", "test"),
+    "../data/thumos14_smil/as_shipped_test.json": (
+        "../data/thumos14_smil/annotations.json",
+        "Test",
+    ),
+    "../data/thumos14_smil/as_shipped_train.json": (
+        "../data/thumos14_smil/annotations.json",
+        "Validation",
+    ),
+}
+
+
+@pytest.mark.skipif(not TRUTH.is_dir(), reason="no real annotations")
+@pytest.mark.parametrize(
+    ("name", "subset"),
+    [
+        ("activitynet12/gt.json", "validation"),
+        ("activitynet12/gt_train.json", "training"),
+        ("thumos14/gt.json", "test"),
+        ("../data/sfinge3d_gestures/annotations.json", "validation"),
+    ],
+)
+def test_real_instances_look_like_seconds(name, subset):
+    annotations = annotations_lib.read_annotations(TRUTH / name)
+    truths = annotations_lib.ground_truth(annotations, subset=subset)
+    assert units.warnings(truths, truths, annotations.videos) == []
+    videos = {
+        name: dataclasses.replace(video, duration=None)
+        for name, video in annotations.videos.items()
+    }
+    assert units.warnings(truths, truths, videos) == []
+
+
+@pytest.mark.skipif(not TRUTH.is_dir(), reason="no real detections")
+@pytest.mark.parametrize("name", REAL)
+@pytest.mark.parametrize("known", ["duration", "last annotation"])
+@pytest.mark.parametrize(
+    ("factor", "word"), [(1, ""), (30, "frames"), (1000, "milliseconds"), (0, "ratios")]
+)
+def test_units_of_real_detections(name, known, factor, word):
+    truths, subset = REAL[name]
+    annotations = annotations_lib.read_annotations(TRUTH / truths)
+    predictions = submission.read_detections(TRUTH / name)
+    videos = annotations.videos
+    durations = [videos[n].duration or videos[n].segments.max() for n in videos]
+    durations = dict(zip(videos, durations, strict=True))
+    if known != "duration":
+        videos = {n: dataclasses.replace(v, duration=None) for n, v in videos.items()}
+    ratios = [1 / durations.get(name, np.inf) for name in predictions.videos]
+    scale = np.array(ratios)[predictions.video, None] if factor == 0 else factor
+    segments = (predictions.segments * scale).clip(0, 1 if factor == 0 else None)
+    lines = units.warnings(
+        predictions._replace(segments=segments),
+        annotations_lib.ground_truth(annotations, subset=subset),
+        videos,
+    )
+    assert len(lines) == bool(word), lines
+    assert not word or word in lines[0]
 
 
 def test_program_helps():

@@ -1,3 +1,4 @@
+import csv
 import json
 import pathlib
 
@@ -216,3 +217,152 @@ def test_the_evaluator_decides_about_the_score(tmp_path, scp, evaluator):
     scores = contrast.proposal_scores(scp[:, 1], np.array([20.0, 40.0]))
     expected = float(getattr(scores, evaluator))
     assert found["score"] == found[evaluator] == pytest.approx(expected, abs=2e-5)
+
+
+def run_seconds(tmp_path, proposals, out="out.json", *more):
+    """Runs the program on a folder of SCPs of snippets of half a second."""
+    index(tmp_path)
+    arguments = ["--scp", tmp_path, "--proposals", proposals, "--out", tmp_path / out]
+    return programs.run("score", *arguments, "--snippet-seconds", "0.5", *more)
+
+
+def expected_row(scp, segment=(20.0, 40.0), category=1):
+    scores = contrast.proposal_scores(scp[:, category], np.array(segment))
+    return {name: float(value) for name, value in scores._asdict().items()}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("in.csv", "video,label,start,end,score\na,jump,10,20,0.5\n"),
+        ("in.csv", "t-start,t-end,video-id,score,label\r\n10,20,a,0.5,1\r\n"),
+        ("in.txt", "a 10 20 1 0.5\n"),
+        ("in.json", '{"a": [{"segment": [10, 20], "label": 1, "score": 0.5}]}'),
+    ],
+)
+def test_proposals_come_in_any_format_of_detections(tmp_path, scp, name, content):
+    (tmp_path / name).write_text(content)
+    (tmp_path / "names.txt").write_text("run\njump\nthrow\n")
+    labels = ("--labels", tmp_path / "names.txt")
+    done = run_seconds(tmp_path, tmp_path / name, "out.json", *labels)
+    assert (done.returncode, done.stderr) == (0, "")
+    (row,) = json.loads((tmp_path / "out.json").read_text())["results"]["a"]
+    assert (row["label"], row["segment"], row["input_score"]) == ("jump", [10, 20], 0.5)
+    for key, value in expected_row(scp).items():
+        assert row[key] == pytest.approx(value, abs=2e-5)
+
+
+def test_scores_are_written_as_csv_and_text(tmp_path, scp):
+    rows = [ROW, {"segment": [30.0, 40.5], "label": "throw"}]
+    path = submission(tmp_path, rows)
+    assert run_seconds(tmp_path, path, "out.csv").returncode == 0
+    with open(tmp_path / "out.csv", newline="") as file:
+        first, second = csv.DictReader(file)
+    names = [
+        *["video", "label", "start", "end", "score", "extra", "input_score"],
+        *expected_row(scp),
+    ]
+    assert sorted(first) == sorted(names)
+    assert (first["video"], first["label"], first["end"]) == ("a", "jump", "20.0")
+    assert (first["input_score"], second["input_score"]) == ("0.5", "")
+    value = expected_row(scp, (60.0, 81.0), 2)["contrast"]
+    assert float(second["score"]) == pytest.approx(value, abs=2e-5)
+    (tmp_path / "scp.json").unlink()
+    index(tmp_path)
+    done = run_seconds(tmp_path, path, "out.xyz")
+    assert done.returncode == 2 and "found the ending '.xyz'" in done.stderr
+    # Of THUMOS14's categories only.
+    assert run_seconds(tmp_path, path, "out.txt").stderr.endswith(
+        "label 'jump' has no class id\n"
+    )
+
+
+def test_frames_and_milliseconds_are_refused(tmp_path, scp):
+    # The video has 150 s.
+    path = submission(tmp_path, [ROW | {"segment": [1500, 2400]}])
+    done = run_seconds(tmp_path, path)
+    assert done.returncode == 2 and not (tmp_path / "out.json").exists()
+    assert done.stderr == (
+        f"error: {path}: proposals that begin after the end of their video: all 1; are"
+        " these frames (fps 30)? Divide them by the frame rate\n"
+    )
+    path = submission(tmp_path, [ROW | {"segment": [10000, 20000]}])
+    assert "are these milliseconds?" in run_seconds(tmp_path, path).stderr
+
+
+def test_other_odd_times_warn(tmp_path, scp):
+    rows = [ROW, ROW, ROW | {"segment": [150, 160]}]
+    done = run_seconds(tmp_path, submission(tmp_path, rows))
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[0] == (
+        "warning: proposals that begin after the end of their video, whose scores mean"
+        " nothing: 1 of 3"
+    )
+    done = run_seconds(tmp_path, submission(tmp_path, [ROW | {"segment": [0.2, 0.9]}]))
+    assert "are these ratios of the duration? Multiply them by it" in done.stdout
+    done = run_seconds(tmp_path, submission(tmp_path, [ROW]))
+    assert done.stdout.startswith("1 proposals scored")
+
+
+def test_seconds_are_no_snippets(tmp_path, scp):
+    path = save_proposals(tmp_path, [[10.0, 20.0], [310.0, 900.0], [3000.0, 3100.0]])
+    with pytest.raises(
+        errors.InputError, match="found 2 of 3 that begin after the end"
+    ):
+        score.score_arrays(str(tmp_path / "a.npy"), path, str(tmp_path / "out.npz"))
+
+
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_logits_are_refused_unless_they_are_meant(tmp_path, scp, is_folder):
+    logits = (20 * scp - 5).clip(-5, 8.9)
+    np.save(tmp_path / "a.npy", logits)
+    if is_folder:
+        path, out = submission(tmp_path, [ROW]), "out.json"
+        common = ["--scp", tmp_path, "--snippet-seconds", "0.5"]
+        index(tmp_path)
+    else:
+        path, out = save_proposals(tmp_path, [[20.0, 40.0]]), "out.npz"
+        common = ["--scp", tmp_path / "a.npy"]
+    common += ["--proposals", path, "--out", tmp_path / out]
+    done = programs.run("score", *common)
+    assert done.returncode == 2 and not (tmp_path / out).exists()
+    assert done.stderr == (
+        f"error: {tmp_path / 'a.npy'}: found values from -5 to 8.9, expected"
+        " probabilities in [0, 1]: are these logits? Apply a sigmoid or softmax first;"
+        " --unbounded-scp scores them as they are\n"
+    )
+    assert programs.run("score", *common, "--unbounded-scp").returncode == 0
+    if is_folder:
+        (row,) = json.loads((tmp_path / out).read_text())["results"]["a"]
+        value = expected_row(logits)["contrast"]
+        assert row["contrast"] == pytest.approx(value, abs=1e-4)
+
+
+def test_labels_that_are_numbers_ask_for_names(tmp_path, scp):
+    path = submission(tmp_path, [ROW | {"label": 1}])
+    done = run_seconds(tmp_path, path)
+    assert done.stderr.endswith(
+        "label '1' is none of the 3 categories of the SCP; --labels FILE names those"
+        " that are numbers\n"
+    )
+
+
+SMIL = pathlib.Path(__file__).parents[2] / "shared" / "data" / "thumos14_smil"
+
+
+@pytest.mark.skipif(not SMIL.is_dir(), reason="no real SCPs")
+def test_real_proposals_are_scored_without_a_warning(tmp_path):
+    warnings = []
+    content = json.loads((SMIL / "proposals_test.json").read_text())
+    first = dict(list(content["results"].items())[:5])
+    (tmp_path / "in.json").write_text(json.dumps({"results": first}))
+    count = score.score_submission(
+        str(SMIL / "scp_test"),
+        str(tmp_path / "in.json"),
+        str(tmp_path / "out.csv"),
+        snippet_seconds=None,
+        warn=warnings.append,
+    )
+    with open(tmp_path / "out.csv", newline="") as file:
+        assert sum(1 for _ in csv.reader(file)) == 1 + count
+    assert warnings == []

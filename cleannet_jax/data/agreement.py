@@ -12,7 +12,21 @@ import numpy as np
 
 from cleannet_jax import errors
 from cleannet_jax.data import annotations as annotations_lib
+from cleannet_jax.data import labels as labels_lib
 from cleannet_jax.metrics import average_precision
+
+# Unknown labels that a message lists; it counts the rest.
+_SHOWN = 5
+
+
+def unknown_labels(
+    predictions: average_precision.Instances,
+    annotations: annotations_lib.Annotations,
+) -> list[str]:
+    """Returns the labels of detections that the annotations use nowhere, sorted."""
+    known = _categories(annotations)
+    used = {predictions.labels[index] for index in np.unique(predictions.label)}
+    return sorted(used - known)
 
 
 def check_labels(
@@ -20,7 +34,7 @@ def check_labels(
     annotations: annotations_lib.Annotations,
     source: str,
 ) -> None:
-    """Raises if a detection has a label that the annotations use nowhere.
+    """Raises if detections have labels that the annotations use nowhere.
 
     Args:
       predictions: [M] detections.
@@ -28,20 +42,24 @@ def check_labels(
       source: what the message calls the predictions, usually their path.
 
     Raises:
-      InputError: there is such a label; the message names the nearest known one.
+      InputError: there are such labels; the message lists them, each with the nearest
+        known one, and says how to go on.
     """
-    videos = annotations.videos.values()
-    known = {label for video in videos for label in video.categories}
-    unknown = [label not in known for label in predictions.labels]
-    rows = np.flatnonzero(np.array(unknown, bool)[predictions.label])
-    if rows.size:
-        label = predictions.labels[predictions.label[rows[0]]]
-        video = predictions.video[rows[0]]
-        row = np.count_nonzero(predictions.video[: rows[0]] == video)
+    known = _categories(annotations)
+    unknown = unknown_labels(predictions, annotations)
+    if unknown:
+        shown = ", ".join(
+            f"{_shortened(label)}{_nearest(label, known)}" for label in unknown[:_SHOWN]
+        )
+        more = len(unknown) - _SHOWN
+        is_unnamed = all(map(labels_lib.is_number, unknown)) != all(
+            map(labels_lib.is_number, known)
+        )
         raise errors.InputError(
-            f"{source}: results[{_shortened(predictions.videos[video])}][{row}]: label"
-            f" {_shortened(label)} is no category of {annotations.path}"
-            f"{_nearest(label, known)}"
+            f"{source}: found labels that are no category of"
+            f" {annotations.path}: {shown}{f' and {more} more' if more > 0 else ''};"
+            f"{' --labels FILE names those that are numbers,' if is_unnamed else ''}"
+            " --ignore-unknown-labels leaves their detections out"
         )
 
 
@@ -70,15 +88,44 @@ def check_videos(
         )
 
 
+def of_other_subsets(
+    predictions: average_precision.Instances,
+    annotations: annotations_lib.Annotations,
+    subset: str,
+) -> set[str]:
+    """Returns the videos with detections that the annotations list in another subset."""
+    videos = annotations.videos
+    return {
+        name
+        for name in videos_with_rows(predictions)
+        if name in videos and videos[name].subset != subset
+    }
+
+
 def disagreements(
-    predictions: average_precision.Instances, truths: average_precision.Instances
+    predictions: average_precision.Instances,
+    truths: average_precision.Instances,
+    others: Collection[str],
 ) -> list[str]:
-    """Returns what a reader of the numbers should know of both tables, a line each."""
+    """Returns what a reader of the numbers should know of both tables, a line each.
+
+    Args:
+      predictions: [M] detections.
+      truths: [G] what they are measured against.
+      others: videos that the annotations list in another subset.
+    """
     lines = []
-    strays, count = _foreign(predictions.videos, predictions.video, truths.videos)
+    count = count_in(predictions, others)
     if count:
         lines.append(
-            "detections in videos that the subset does not list, counted as false"
+            "detections in videos of other subsets, counted as false positives:"
+            f" {count}, in {listed(others)}; --other-subsets leave-out leaves them out"
+        )
+    known = {*truths.videos, *others}
+    strays, count = _foreign(predictions.videos, predictions.video, known)
+    if count:
+        lines.append(
+            "detections in videos that the annotations do not list, counted as false"
             f" positives: {count}, in {listed(strays)}"
             f"{_respelling(strays, truths.videos)}"
         )
@@ -94,6 +141,11 @@ def disagreements(
 def videos_with_rows(table: average_precision.Instances) -> set[str]:
     """Returns the names of the videos that have at least one segment."""
     return {table.videos[position] for position in np.unique(table.video)}
+
+
+def count_in(table: average_precision.Instances, names: Collection[str]) -> int:
+    """Returns how many rows are of some videos."""
+    return sum(table.videos[video] in names for video in table.video.tolist())
 
 
 def listed(names: Collection[str]) -> str:
@@ -112,11 +164,21 @@ def _shortened(name: str) -> str:
     return repr(name if len(name) <= 100 else f"{name[:100]}...")
 
 
+def _categories(annotations: annotations_lib.Annotations) -> set[str]:
+    """The categories of all videos."""
+    return {
+        label for video in annotations.videos.values() for label in video.categories
+    }
+
+
 def _nearest(label: str, known: Collection[str]) -> str:
-    """The known label that is spelled most alike, as the end of a sentence."""
+    """The known label that is spelled most alike, in brackets."""
+    words = sorted(name for name in known if not labels_lib.is_number(name))
+    if labels_lib.is_number(label):
+        return ""
     # Comparing takes time with the square of the length; no label is this long.
-    found = difflib.get_close_matches(label[:100], sorted(known), n=1, cutoff=0.0)
-    return f"; the nearest is {found[0]!r}" if found else ""
+    found = difflib.get_close_matches(label[:100], words, n=1, cutoff=0.0)
+    return f" (the nearest is {found[0]!r})" if found else ""
 
 
 def _respelling(names: Collection[str], known: Collection[str]) -> str:

@@ -6,15 +6,17 @@
         --protocol thumos14 --variant 210 --tiou 0.1:0.1:0.7 --per-category
     cleannet evaluate mine.json theirs.json --ground-truth thumos14.json
 
-Detections follow ActivityNet's JSON schema, or are THUMOS14's text where the file ends in
-.txt; the ground truth follows ActivityNet's, or is a folder of THUMOS14's text files. Of
-two files of detections it is also said whether they differ by more than noise. The exit
+Detections are an ActivityNet submission, THUMOS14's text (.txt), a table (.csv), or
+ActionFormer's eval_results.pkl (.pkl); the ground truth is ActivityNet's JSON, a table
+(.csv), or a folder of THUMOS14's text files. Labels that are numbers need --labels. Of two
+files of detections it is also said whether they differ by more than noise. The exit
 status is 0, or 2 with the reason in one line where an input cannot be used.
 docs/evaluation.md says what each option means.
 """
 
 import argparse
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cleannet_jax import errors
@@ -66,6 +68,23 @@ def parser() -> options.Parser:
         f" {_choices(evaluate.MISSING)}",
     )
     made.add_option(
+        "--other-subsets",
+        choices=evaluate.OTHER_SUBSETS,
+        default="count",
+        help="what becomes of detections in videos that --ground-truth lists in another"
+        f" subset. {_choices(evaluate.OTHER_SUBSETS)}",
+    )
+    made.add_option(
+        "--labels",
+        metavar="FILE",
+        help="names for labels that are numbers: one a line, counted from 0, or with"
+        " their number in front",
+    )
+    made.add_switch(
+        "--ignore-unknown-labels",
+        help="leave out detections whose label --ground-truth uses nowhere",
+    )
+    made.add_option(
         "--tiou",
         metavar="LIST",
         default="0.1:0.1:0.9",
@@ -94,6 +113,9 @@ def parser() -> options.Parser:
     )
     made.add_option("--seed", type=int, default=0, help="of the resamples", metavar="N")
     made.add_option("--json", metavar="OUT", help="write the report to a file too")
+    made.add_option(
+        "--csv", metavar="OUT", help="write the table by category to a file too"
+    )
     return made
 
 
@@ -104,6 +126,7 @@ def _choices(meanings: Mapping[str, str]) -> str:
 def run(parsed: argparse.Namespace) -> int:
     """Evaluates and prints."""
     from cleannet_jax.data import files
+    from cleannet_jax.report import evaluation
 
     if len(parsed.predictions) > 2:
         raise errors.InputError(
@@ -111,24 +134,38 @@ def run(parsed: argparse.Namespace) -> int:
         )
     if (parsed.bootstrap or 0) < 0 or parsed.seed < 0:
         raise errors.InputError("--bootstrap and --seed: expected 0 or more")
-    if parsed.json in (*parsed.predictions, parsed.ground_truth):
-        raise errors.InputError(f"--json: {parsed.json} is an input of this command")
-    text, content = _result(parsed)
+    inputs = (*parsed.predictions, parsed.ground_truth, parsed.labels)
+    for option, path in (("--json", parsed.json), ("--csv", parsed.csv)):
+        if path and path in inputs:
+            raise errors.InputError(f"{option}: {path} is an input of this command")
+    reports = _reports(parsed)
+    text, content = _result(parsed, reports)
     print(text)
     if parsed.json:
-        try:
+        with _named(parsed.json):
             files.write_json(parsed.json, content)
-        except OSError as error:
-            raise errors.InputError(f"{parsed.json}: {error.strerror}") from None
+    if parsed.csv:
+        with _named(parsed.csv), files.open_atomic(parsed.csv) as file:
+            file.write(evaluation.as_csv(reports))
     return 0
 
 
-def _result(parsed: argparse.Namespace) -> tuple[str, dict[str, Any]]:
+@contextlib.contextmanager
+def _named(path: str) -> Iterator[None]:
+    """Names the file that cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise errors.InputError(f"{path}: {error.strerror}") from None
+
+
+def _result(
+    parsed: argparse.Namespace, reports: list[Any]
+) -> tuple[str, dict[str, Any]]:
     """What to print, and the same for a JSON file."""
     from cleannet_jax import compare, results
     from cleannet_jax.report import comparison, evaluation
 
-    reports = _reports(parsed)
     texts = [
         evaluation.as_text(report, per_category=parsed.per_category)
         for report in reports
@@ -148,10 +185,11 @@ def _reports(parsed: argparse.Namespace) -> list[Any]:
     from cleannet_jax.data import variants
 
     tious = thresholds.parse_tious(parsed.tiou)
-    annotations = evaluate.read_annotations(parsed.ground_truth)
+    names = evaluate.read_names(parsed.labels) if parsed.labels else None
+    annotations = evaluate.read_annotations(parsed.ground_truth, names=names)
     reports = []
     for source in parsed.predictions:
-        predictions = evaluate.read_predictions(source)
+        predictions = evaluate.read_predictions(source, names=names)
         if parsed.add_parents:
             predictions = variants.with_parents(predictions)
         subset = parsed.subset or evaluate.find_subset(
@@ -165,6 +203,8 @@ def _reports(parsed: argparse.Namespace) -> list[Any]:
             protocol=parsed.protocol,
             variant=parsed.variant,
             missing=parsed.missing,
+            other_subsets=parsed.other_subsets,
+            ignore_unknown_labels=parsed.ignore_unknown_labels,
             recall=parsed.recall,
             samples=parsed.bootstrap or 0,
             seed=parsed.seed,

@@ -4,7 +4,8 @@ One video, proposals in snippets, (P, 2) or (N, P, 2):
 
     cleannet score --scp video.npy --proposals proposals.npz --out scored.npz
 
-Many videos, proposals in seconds as ActivityNet JSON; SCP_FOLDER holds ID.npy (T, N)
+Many videos, proposals in seconds as ActivityNet JSON, THUMOS14's text (.txt), a table
+(.csv) or ActionFormer's eval_results.pkl (.pkl); SCP_FOLDER holds ID.npy (T, N)
 for every video and scp.json, {"categories": [N names]} (`cleannet localize --scp` writes
 it, with the time base of every video):
 
@@ -12,8 +13,8 @@ it, with the time base of every video):
         --snippet-seconds 0.5 --out scored.json
 
 The output is the input with five scores at every proposal: action (s_a), starting
-(s_s), ending (s_e), contrast (s) and outer_inner, AutoLoc's; in JSON, "score" becomes
-the one that --evaluator names and the score that was there stays under "input_score".
+(s_s), ending (s_e), contrast (s) and outer_inner, AutoLoc's; in JSON and CSV, "score"
+becomes the one that --evaluator names and the score that was there stays as "input_score".
 """
 
 import argparse
@@ -40,14 +41,15 @@ def parser() -> options.Parser:
         "--proposals",
         required=True,
         metavar="FILE",
-        help=".npz with the array `proposals` in snippets, ActivityNet JSON, or .txt, a "
-        "proposal list of SSN (structured segment networks)",
+        help=".npz with the array `proposals` in snippets, or detections in seconds:"
+        " ActivityNet JSON, .csv, .pkl of ActionFormer, .txt of THUMOS14, or .txt, a"
+        " proposal list of SSN (structured segment networks)",
     )
     made.add_option(
         "--out",
         required=True,
         metavar="FILE",
-        help="same kind of file as --proposals; JSON for a proposal list of SSN",
+        help=".npz for an .npz; else JSON, or .csv or .txt where it ends so",
     )
     made.add_option(
         "--evaluator",
@@ -59,6 +61,15 @@ def parser() -> options.Parser:
         "--annotations",
         metavar="FILE",
         help="annotation file with the durations that a proposal list of SSN lacks",
+    )
+    made.add_option(
+        "--labels",
+        metavar="FILE",
+        help="names for labels that are numbers: one a line, counted from 0, or with"
+        " their number in front",
+    )
+    made.add_switch(
+        "--unbounded-scp", help="score SCPs that are no probabilities, such as logits"
     )
     made.add_option(
         "--snippet-seconds",
@@ -83,6 +94,7 @@ def parser() -> options.Parser:
 def run(parsed: argparse.Namespace) -> int:
     """Scores and writes; says how many."""
     from cleannet_jax import score
+    from cleannet_jax.data import labels
     from cleannet_jax.programs import compilation
 
     compilation.cache(parsed.compilation_cache)
@@ -97,7 +109,12 @@ def run(parsed: argparse.Namespace) -> int:
     if parsed.out in (parsed.proposals, parsed.scp):
         raise errors.InputError(f"--out: {parsed.out} is an input of this command")
     if parsed.proposals.endswith(".npz"):
-        count = score.score_arrays(parsed.scp, parsed.proposals, parsed.out)
+        count = score.score_arrays(
+            parsed.scp,
+            parsed.proposals,
+            parsed.out,
+            unbounded=parsed.unbounded_scp,
+        )
     else:
         count = score.score_submission(
             parsed.scp,
@@ -107,6 +124,9 @@ def run(parsed: argparse.Namespace) -> int:
             offset_seconds=parsed.offset_seconds,
             annotations=parsed.annotations,
             evaluator=parsed.evaluator,
+            names=labels.read_names(parsed.labels) if parsed.labels else None,
+            unbounded=parsed.unbounded_scp,
+            warn=lambda line: print(f"warning: {line}"),
         )
     print(f"{count} proposals scored: {parsed.out}")
     return 0

@@ -52,6 +52,30 @@ def as_text(report: evaluate.Report, *, per_category: bool = False) -> str:
     return "\n".join(lines)
 
 
+def as_csv(reports: Sequence[evaluate.Report]) -> str:
+    """Returns the tables by category as CSV, rates in percent with every digit.
+
+    A row has the predictions, the category and its instances, then the AP at each
+    threshold and their mean, which are empty without instances; the last row of a
+    report is its mAP.
+
+    Args:
+      reports: at least one, with the same thresholds.
+    """
+    heads = [f"tIoU {tiou:.4g}" for tiou in reports[0].result.tious]
+    rows = [["predictions", "category", "instances", *heads, "mean"]]
+    for report in reports:
+        result = report.result
+        names = [*result.labels, "mAP"]
+        counts = [*result.positives.tolist(), int(result.positives.sum())]
+        columns = [*result.ap.T, result.mean]
+        for name, count, values in zip(names, counts, columns, strict=True):
+            rates = (100 * evaluate.with_mean(values)).tolist()
+            cells = ["" if np.isnan(rate) else repr(rate) for rate in rates]
+            rows.append([report.predictions, name, str(count), *cells])
+    return tables.as_csv(rows)
+
+
 def summary_lines(cautions: Mapping[str, Sequence[str]]) -> list[str]:
     """Returns the warnings of several evaluations, one line a kind with its first.
 

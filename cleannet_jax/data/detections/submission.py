@@ -9,6 +9,7 @@ file; nothing is clipped, dropped or merged.
 import math
 import os
 import reprlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -98,6 +99,18 @@ def write_detections(
     Raises:
       ValueError: a score or an end of a segment is not finite.
     """
+    files.write_json(path, as_content(predictions, details=details))
+
+
+def as_content(
+    predictions: average_precision.Instances, *, details: str = ""
+) -> dict[str, Any]:
+    """Returns detections as a submission holds them, the rows of a video together.
+
+    Args:
+      predictions: [M] detections.
+      details: as for `write_detections`.
+    """
     results: dict[str, list] = {name: [] for name in predictions.videos}
     columns = (column.tolist() for column in predictions[2:])
     for video, label, segment, score in zip(*columns, strict=True):
@@ -105,9 +118,28 @@ def write_detections(
             {"label": predictions.labels[label], "score": score, "segment": segment}
         )
     external_data = {"used": bool(details), "details": details}
-    files.write_json(
-        path,
-        {"version": "VERSION 1.3", "results": results, "external_data": external_data},
+    return {
+        "version": "VERSION 1.3",
+        "results": results,
+        "external_data": external_data,
+    }
+
+
+def as_instances(
+    results: Mapping[str, Sequence[Mapping[str, Any]]],
+) -> average_precision.Instances:
+    """Returns rows by video, each with a segment, a label and a score, as a table."""
+    rows = [(video, row) for video, own in results.items() for row in own]
+    videos = {name: index for index, name in enumerate(results)}
+    names = dict.fromkeys(row["label"] for _, row in rows)
+    labels = {name: index for index, name in enumerate(names)}
+    return average_precision.Instances(
+        videos=tuple(videos),
+        labels=tuple(labels),
+        video=np.array([videos[video] for video, _ in rows], int),
+        label=np.array([labels[row["label"]] for _, row in rows], int),
+        segments=np.array([row["segment"] for _, row in rows], float).reshape(-1, 2),
+        scores=np.array([row["score"] for _, row in rows], float),
     )
 
 

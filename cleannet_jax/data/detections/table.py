@@ -6,6 +6,8 @@ ActionFormer names them, in any order. A label that is a number is kept as its d
 
 import csv
 import os
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -70,6 +72,32 @@ def write_detections(
             (predictions.videos[video], predictions.labels[label], *ends, score)
             for video, label, ends, score in rows
         )
+
+
+def write_scored(
+    path: str | os.PathLike, results: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> None:
+    """Writes the rows of a submission as CSV, with a column for each of their scores.
+
+    Args:
+      path: where the file is to be; its folder must exist.
+      results: by video, rows with `segment`, `label`, `score` and others, which follow.
+    """
+    names = dict.fromkeys(
+        name for rows in results.values() for row in rows for name in row
+    )
+    more = [name for name in names if name not in ("segment", "label", "score")]
+    with files.open_atomic(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([*COLUMNS, *more])
+        for video, rows in results.items():
+            writer.writerows(
+                (
+                    *(video, row["label"], *row["segment"], row["score"]),
+                    *(row.get(name, "") for name in more),
+                )
+                for row in rows
+            )
 
 
 def _finite(cell: str, name: str, place: str) -> float:
