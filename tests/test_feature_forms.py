@@ -340,7 +340,9 @@ def test_arrays_of_other_names_are_shown(feature_folder, tmp_path):
         declare(folder, array="clips/{id}/{stream}")
     with pytest.raises(arrays.ArrayError, match="'videos/video00': found a group with"):
         declare(folder, array="videos/{id}", streams=[{"name": "rgb", "width": 6}])
-    with pytest.raises(arrays.ArrayError, match="of other ids only .2., such as 'made'"):
+    with pytest.raises(
+        arrays.ArrayError, match="of other ids only .2., such as 'made'"
+    ):
         declare(folder, file_pattern="all.hdf5", array="{id}")
 
 
