@@ -65,6 +65,17 @@ class Ablation(NamedTuple):
     # By the name of a cell, what `results.cautions` says of its evaluation.
     cautions: Mapping[str, Sequence[str]] = types.MappingProxyType({})
 
+    def collapsed(self, method: str) -> list[int]:
+        """The seeds with which a method has learned nothing, or found nothing."""
+        seeds = next(r.seeds for r in self.results if r.method == method)
+        return [
+            seed
+            for seed in seeds
+            if any(
+                map(results_lib.is_collapse, self.cautions.get(_cell(method, seed), ()))
+            )
+        ]
+
 
 def ablate(
     config: config_lib.Config,
@@ -96,6 +107,9 @@ def ablate(
     check(config, methods)
     dataset = dataset or experiment.open_dataset(config, data)
     experiment.check_evaluation(dataset)
+    for method in methods:
+        own = config_of(config, method, 0)
+        methods_lib.check_categories(own, dataset.categories)
     where = experiment.place_of(data)
     cells = [(method, seed) for seed in seeds for method in methods]
     folder.mkdir(parents=True, exist_ok=True)
@@ -196,6 +210,11 @@ def _classify(
     return params, snippets_lib.open_folder(run / "scp", dataset)
 
 
+def _cell(method: str, seed: int) -> str:
+    """What people call a cell."""
+    return f"{method}, seed {seed}"
+
+
 def _cell_folder(folder: pathlib.Path, method: str, seed: int) -> pathlib.Path:
     return folder / "cells" / f"{method}-seed{seed}"
 
@@ -216,7 +235,7 @@ def collect(
             if path.exists():
                 report = files.read_json(path)
                 rows[seed] = [*report["map"], report["mean"]]
-                cautions[f"{method}, seed {seed}"] = results_lib.cautions(report)
+                cautions[_cell(method, seed)] = results_lib.cautions(report)
         if rows:
             results.append(Result(method, tuple(rows), np.array(list(rows.values()))))
     data = (

@@ -55,6 +55,8 @@ BINS = diagnosis_lib.BINS
 # Of the resamples, how many a confidence interval holds.
 LEVEL = 0.95
 
+NO_DETECTION = "there is no detection"
+
 
 class Confidence(NamedTuple):
     """Confidence intervals of the mAP over resamples of the videos.
@@ -411,7 +413,7 @@ def _warnings(
     others: Collection[str],
 ) -> list[str]:
     """What a reader of the numbers should know, a line each."""
-    warnings = [] if predictions.label.size else ["there is no detection"]
+    warnings = [] if predictions.label.size else [NO_DETECTION]
     warnings += agreement.disagreements(predictions, truths, others)
     lacking = variants.videos_without_parent(predictions)
     if lacking and variants.PARENTS.keys() <= set(truths.labels):

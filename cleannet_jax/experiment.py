@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from cleannet_jax import (
     checkpoint,
+    collapse,
     errors,
     evaluate,
     logs,
@@ -146,6 +147,7 @@ def train_and_evaluate(
       evaluate on.
     """
     dataset = dataset or open_dataset(config, data)
+    methods.check_categories(config, dataset.categories)
     without_table = why_not_evaluated(dataset)
     if without_table:
         print(f"no mAP in the end: {without_table}")
@@ -233,7 +235,8 @@ def evaluate_rows(
     """Evaluates what was found.
 
     Args:
-      models: by the names of their methods, for files and tables.
+      models: by the names of their methods, for files and tables; the last one is what
+        the run has trained.
       found: the detections of each.
       dataset: what they are detections in.
       folder: gets results/NAME.json.
@@ -251,6 +254,9 @@ def evaluate_rows(
             bins=bins,
             source=str(_predictions_path(folder, name)),
         )
+        if name == next(reversed(models)):
+            more = collapse.cautions(model.config, folder)
+            report = dataclasses.replace(report, warnings=(*report.warnings, *more))
         content = results.as_dict(report) | {"generated_data": dataset.generated}
         files.write_json(folder / "results" / f"{name}.json", content)
         rows.append(Row(name, report))

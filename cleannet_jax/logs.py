@@ -18,6 +18,18 @@ from cleannet_jax import errors
 from cleannet_jax.data import files
 
 
+def read_metrics(folder: str | os.PathLike, stage: str) -> Iterator[dict[str, Any]]:
+    """Yields the lines of a stage in the metrics.jsonl of a run; none without a file."""
+    path = pathlib.Path(folder) / "metrics.jsonl"
+    if not path.exists():
+        return
+    with open(path, encoding="utf-8") as file:
+        for text in file:
+            line = json.loads(text)
+            if line["stage"] == stage:
+                yield line
+
+
 class MetricsLog:
     """`metrics.jsonl` and TensorBoard events of a run, continued after a stop.
 

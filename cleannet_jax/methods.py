@@ -6,7 +6,7 @@ paper, by anchors, or by a trained generator. To add a rival is to write its mod
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -264,4 +264,15 @@ def check(config: config_lib.Config) -> None:
         raise errors.InputError(
             f"joint: found true with the classifier {config.classifier!r}, expected "
             f"{_DEFAULT}, whose loss the paper fine-tunes"
+        )
+
+
+def check_categories(config: config_lib.Config, categories: Sequence[str]) -> None:
+    """Raises an InputError if a classifier cannot learn from so few categories."""
+    row = CLASSIFIERS.get(config.classifier)
+    if row and row.is_distribution and len(categories) == 1 and not config.heads:
+        raise errors.InputError(
+            f"categories: found one, {categories[0]!r}, expected two or more: those of"
+            f" {config.classifier} compete, so that it has nothing to learn; add videos of"
+            " others, or train stpn"
         )

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from cleannet_jax import evaluate
-from cleannet_jax.data import agreement
+from cleannet_jax import collapse, evaluate
+from cleannet_jax.data import agreement, units
 from cleannet_jax.metrics import average_precision, average_recall
 from cleannet_jax.metrics import diagnosis as diagnosis_lib
 
@@ -23,6 +23,9 @@ _RANGES = (
     (0.5, 0.95, 10),
 )
 
+
+# How a caution begins that says that a method has learned nothing.
+_COLLAPSES = (collapse.NO_POSITIVES, evaluate.NO_DETECTION, units.WHOLE_VIDEOS)
 
 # The average numbers of proposals that papers report the recall at.
 _NUMBERS = (1, 5, 10, 50, 100)
@@ -131,6 +134,11 @@ def averages(result: average_precision.AveragePrecision) -> list[tuple[str, floa
             mean = float(100 * result.mean[places].mean())
             averages.append((f"{first}:{last}", mean))
     return averages
+
+
+def is_collapse(caution: str) -> bool:
+    """Whether a line of `cautions` says that the method has collapsed."""
+    return caution.startswith(_COLLAPSES)
 
 
 def cautions(facts: Mapping[str, Any]) -> list[str]:

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cleannet_jax import checkpoint, errors, logs, methods
+from cleannet_jax import checkpoint, collapse, errors, logs, methods
 from cleannet_jax import config as config_lib
 from cleannet_jax import streams as streams_lib
 from cleannet_jax.data import dataset as dataset_lib
@@ -301,7 +301,7 @@ def train_stage(
     log = logs.MetricsLog(run, first_step=stage.first_step + done + 1)
     bar = logs.progress_bar(f"stage {stage.name}", total=stage.steps, done=done)
     with logs.stop_requests() as stop, bar:
-        checked = done
+        checked = last_positive = done
         for step in range(done + 1, stage.steps + 1):
             state, metrics = train_step(state, next(batches), stage)
             bar.update()
@@ -316,6 +316,12 @@ def train_stage(
             if logged:
                 bar.set_postfix(loss=f"{values['loss']:.3f}")
                 log.write(stage.first_step + step, stage.name, values)
+                if values.get("positives") != 0:
+                    last_positive = step
+                elif collapse.is_long(step - last_positive, stage.steps):
+                    said = collapse.text(last_positive, step, stage.config)
+                    print(f"{run}: {said}", flush=True)
+                    last_positive = step
             if due or stopping:
                 checkpoint.save(manager, step, state, batches.get_state())
             if stopping:

@@ -37,6 +37,7 @@ def test_tables_by_hand():
         "map_mean": "12.0000",
         "map_deviation": "2.8284",
         "seeds": "2",
+        "collapsed": "0",
         "paper_thumos14": "21.6",
         "generated_data": "false",
     }
@@ -71,8 +72,9 @@ def test_warnings_are_below_the_tables():
         cautions={"plain, seed 0": ["there is no detection"], "plain, seed 1": []}
     )
     text = ablation.as_text(found, warnings=["warning: no features: 1 video, 'a'"])
-    assert text.splitlines()[-3:] == [
+    assert text.splitlines()[-4:] == [
         "",
+        "* plain has collapsed with seeds 0",
         "warning: there is no detection (plain, seed 0; 1 of 2 evaluations have such)",
         "warning: no features: 1 video, 'a'",
     ]

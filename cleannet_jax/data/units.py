@@ -18,6 +18,8 @@ _RATES = (30.0, 60.0)
 _SHORT_SECONDS = 4.0
 # In frames or milliseconds, all but those of the first moments begin after the end.
 _MOST = 0.75
+# How a warning begins that a generator has collapsed, or times were lost.
+WHOLE_VIDEOS = "detections that are as long as their video"
 # A detection that covers as much is as long as its video.
 _WHOLE = 0.95
 
@@ -120,7 +122,7 @@ def _whole_videos(
     if is_whole.sum() <= is_whole.size / 2 or usual.sum() > usual.size / 2:
         return []
     line = (
-        f"detections that are as long as their video: {is_whole.sum()} of"
+        f"{WHOLE_VIDEOS}: {is_whole.sum()} of"
         f" {is_whole.size}, where {usual.sum()} of {usual.size} instances are"
     )
     return [line]

@@ -49,11 +49,17 @@ def as_text(ablation: ablate.Ablation, *, warnings: Sequence[str] = ()) -> str:
         for result in results:
             seeds = str(len(result.seeds))
             last = [_at_half(cited, result)] if cited else []
-            rows.append([result.method, *_figures(result), seeds, *last])
+            method = result.method + ("*" if ablation.collapsed(result.method) else "")
+            rows.append([method, *_figures(result), seeds, *last])
         lines += ["", *tables.aligned(rows)]
     if rows := matrix(ablation):
         lines += ["", *tables.aligned(rows)]
-    if notes := [*evaluation.summary_lines(ablation.cautions), *warnings]:
+    collapsed = [
+        f"* {result.method} has collapsed with seeds {', '.join(map(str, seeds))}"
+        for result in ablation.results
+        if (seeds := ablation.collapsed(result.method))
+    ]
+    if notes := [*collapsed, *evaluation.summary_lines(ablation.cautions), *warnings]:
         lines += ["", *notes]
     return "\n".join(lines) + "\n"
 
@@ -81,7 +87,7 @@ def matrix(ablation: ablate.Ablation) -> list[list[str]]:
 def as_csv(ablation: ablate.Ablation) -> str:
     """One line a method and tIoU, and one for the mean over tIoU."""
     cited = _cited(ablation)
-    head = ["method", "tiou", "map_mean", "map_deviation", "seeds"]
+    head = ["method", "tiou", "map_mean", "map_deviation", "seeds", "collapsed"]
     head += [f"paper_{ablation.dataset}"] if cited else []
     rows = [[*head, "generated_data"]]
     for result in ablation.results:
@@ -89,6 +95,7 @@ def as_csv(ablation: ablate.Ablation) -> str:
         for tiou, mean, deviation in zip(*columns, strict=True):
             spread = "" if np.isnan(deviation) else f"{deviation:.4f}"
             row = [result.method, tiou, f"{mean:.4f}", spread, len(result.seeds)]
+            row.append(len(ablation.collapsed(result.method)))
             row += [cited.get(result.method, {}).get(tiou, "")] if cited else []
             rows.append([*row, str(ablation.generated).lower()])
     return tables.as_csv(rows)
@@ -124,6 +131,7 @@ def as_json(ablation: ablate.Ablation) -> str:
         "methods": {
             result.method: {
                 "seeds": result.seeds,
+                "collapsed": ablation.collapsed(result.method),
                 "map": result.map[:, :-1].tolist(),
                 "mean": result.map[:, -1].tolist(),
                 **({"paper": cited.get(result.method, {})} if cited else {}),

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from cleannet_jax import config as config_lib
-from cleannet_jax import errors, experiment, methods, runs
+from cleannet_jax import errors, experiment, methods, results, runs
 from cleannet_jax.data import agreement, files
-from cleannet_jax.report import tables
+from cleannet_jax.report import evaluation, tables
 
 # Fields of the config that a heading or a column of its own has.
 _SHOWN = ("dataset", "protocol", "seed", "tious")
@@ -39,6 +39,7 @@ class Row(NamedTuple):
       evaluated: what on.
       map: [K] in percent, at each tIoU.
       mean: over them.
+      cautions: what a reader of the numbers should know, `results.cautions`.
     """
 
     run: str
@@ -47,6 +48,7 @@ class Row(NamedTuple):
     evaluated: Evaluated
     map: tuple[float, ...]
     mean: float
+    cautions: tuple[str, ...] = ()
 
 
 class Collection(NamedTuple):
@@ -86,7 +88,10 @@ def as_text(collection: Collection) -> str:
             figures = [f"{value:.1f}" for value in (*row.map, row.mean)]
             run = agreement.printable(row.run)
             cells.append([run, row.method, *_settings(row, names), *figures])
-        parts.append("\n".join([*_heading(evaluated), *tables.aligned(cells)]))
+        cautions = {f"{row.run}, {row.method}": row.cautions for row in rows}
+        notes = [agreement.printable(x) for x in evaluation.summary_lines(cautions)]
+        lines = [*_heading(evaluated), *tables.aligned(cells), *notes]
+        parts.append("\n".join(lines))
     if collection.unfinished:
         names = map(agreement.printable, collection.unfinished)
         parts.append("\n".join(f"unfinished: {name}" for name in names))
@@ -157,7 +162,8 @@ def _rows(folder: pathlib.Path) -> Iterator[Row]:
         config = description.config
         if path.stem in baselines:
             config = methods.apply(config, path.stem)
-        yield Row(str(folder), path.stem, config, evaluated, *figures)
+        told = tuple(results.cautions(content))
+        yield Row(str(folder), path.stem, config, evaluated, *figures, told)
 
 
 def _groups(rows: Sequence[Row]) -> Iterator[tuple[Evaluated, list[Row]]]:
