@@ -206,6 +206,10 @@ def test_activitynet_has_ids_of_its_map_and_labels_of_its_annotations(tmp_path):
     path.write_text(json.dumps({"database": database}))
     dataset = autoloc.open_autoloc(folder, annotations=path)
     assert dataset.ids == ("--1DO2V4K74", "00S8I27qDU4")
+    with open(folder / "org2idx.map", "a") as file:
+        file.write("valdamaged\t0004708\n")
+    notes = autoloc.open_autoloc(folder, annotations=path).notes
+    assert any("line 3: found 2 columns" in note for note in notes)
     assert dataset.manifest.backbone_trained_on == ("ImageNet", "training")
     assert dataset.annotations.videos["00S8I27qDU4"].duration == 12.0
     assert dataset.read_streams("--1DO2V4K74")[0].shape == (3, D)
@@ -453,6 +457,84 @@ def test_results_are_detections_in_seconds(release, tmp_path):
             dataset="thumos14",
             annotations=tmp_path / "gt.json",
         )
+
+
+# As AutoLoc's map: a line whose id and subset have run together, and an id in which
+# the name of a subset was replaced.
+MAP = (
+    "train\tone\t0000001\nvalidation\ttwo\t0000002\nvalidationthree\t0000003\n"
+    "validation\tfvalidationr\t0000004\n"
+)
+
+
+@pytest.fixture
+def mapped(tmp_path):
+    """Reads results on videos 2 (twice), 3 and 4 (twice), with or without a map."""
+    own = {"subset": "validation", "duration": 10.0, "annotations": []}
+    database = {name: own for name in ("two", "three", "fvalr")}
+    # The names of the categories are those of the annotations.
+    database["two"] = own | {"labels": list(CATEGORIES)}
+    (tmp_path / "gt.json").write_text(json.dumps({"database": database}))
+    rows = [(0, f"000000{n}", 0.0, 0.5, n / 8) for n in (2, 3, 4, 2, 4)]
+    results(tmp_path / "results.pc", rows)
+
+    def read(id_map=None, **more):
+        if id_map is not None:
+            (tmp_path / "map").write_text(id_map)
+            more["id_map"] = tmp_path / "map"
+        return autoloc.read_results(
+            tmp_path / "results.pc",
+            dataset="activitynet12",
+            annotations=tmp_path / "gt.json",
+            **more,
+        )
+
+    return read
+
+
+def test_a_damaged_line_of_the_map_is_named_and_left_out(mapped, tmp_path):
+    lines = []
+    found = mapped(MAP, warn=lines.append)
+    assert found.videos == ("two",) and found.scores.tolist() == [2 / 8, 2 / 8]
+    damaged, unnamed, unknown = lines
+    path = tmp_path / "map"
+    assert damaged == (
+        f"{path}: line 3: found 2 columns, 'validationthree\\t0000003', expected 3:"
+        " subset id number; the line is left out"
+    )
+    assert unnamed == f"{path}: found no line of number 3; 1 detections are left out"
+    assert unknown == (
+        f"{path}: line 4: found 'fvalidationr', expected a video of"
+        f" {tmp_path / 'gt.json'}; 2 detections are left out"
+    )
+    whole = MAP.replace("validationthree", "validation\tthree").replace(
+        "fvalidationr", "fvalr"
+    )
+    lines.clear()
+    found = mapped(whole, warn=lines.append)
+    assert found.videos == ("two", "three", "fvalr") and not lines
+
+
+def test_numbers_without_a_map_ask_for_it(mapped):
+    with pytest.raises(errors.InputError) as caught:
+        mapped()
+    assert "frame 0, row 0: video '0000002' is not in" in str(caught.value)
+    assert str(caught.value).endswith(
+        "; --id-map org2idx.map says which id a number stands for"
+    )
+
+
+@pytest.mark.parametrize(
+    ("id_map", "message"),
+    [
+        ("train\tone\t0000001\n", "none of its 3 videos is by .*map one of"),
+        ("one 0000001\n", "map: line 1: found 2 columns"),
+        (MAP + "train\tother\t2\n", "line 5: number 2 stands above too, in .*line 2"),
+    ],
+)
+def test_a_map_that_is_none_is_refused(mapped, id_map, message):
+    with pytest.raises(errors.InputError, match=message):
+        mapped(id_map)
 
 
 @pytest.mark.skipif(not TRUTH.exists(), reason="needs ../shared")

@@ -485,6 +485,19 @@ def test_program_converts_results(tmp_path, capsys, main):
     }
     assert main(arguments) == 2
     assert "found.json: is there already" in capsys.readouterr().err
+    (tmp_path / "map").write_text("testdamaged\t0000007\ntest\tother\t0000009\n")
+    arguments[2] = str(tmp_path / "found.csv")
+    capsys.readouterr()
+    assert main([*arguments, "--id-map", str(tmp_path / "map")]) == 1
+    out = capsys.readouterr().out
+    assert "warning: " in out and "map: line 1: found 2 columns" in out
+    assert (tmp_path / "found.csv").read_text().splitlines() == [
+        "video,label,start,end,score",
+        "video_test_0000004,Diving,2.0,4.0,1.5",
+    ]
+    arguments[2] = str(tmp_path / "found.xyz")
+    assert main(arguments) == 2
+    assert "found the ending '.xyz', expected" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,10 @@ _OPTIONS = {
     "categories": (lambda text: text.split(","), "names with commas between them"),
     "train_list": (str, "list of the videos to train on, one a line"),
     "evaluation_list": (str, "list of the videos to evaluate on, one a line"),
-    "id_map": (str, "org2idx.map"),
+    "id_map": (
+        str,
+        "org2idx.map, which says the id of each number in AutoLoc's results",
+    ),
 }
 
 
@@ -172,14 +175,18 @@ def _convert_results(parsed: argparse.Namespace, given: dict[str, Any]) -> int:
             f"layout {_RESULTS!r} needs --dataset and --annotations, may have --id-map,"
             f" and has no other option; found {', '.join(given) or 'none'}"
         )
-    predictions = autoloc.read_results(parsed.source, **given)
     if pathlib.Path(parsed.to).exists():
         raise errors.InputError(f"{parsed.to}: is there already")
+    detections.check_ending(parsed.to)
+    warnings: list[str] = []
+    predictions = autoloc.read_results(parsed.source, **given, warn=warnings.append)
     details = f"AutoLoc's detections, converted from {parsed.source}"
     try:
         detections.write(parsed.to, predictions, details=details)
     except OSError as error:
         raise errors.InputError(f"{parsed.to}: {error.strerror}") from None
     count, videos = len(predictions.video), len(predictions.videos)
+    for line in warnings:
+        print(f"warning: {line}")
     print(f"{parsed.to}: {count} detections in {videos} videos")
-    return 0
+    return 1 if warnings else 0

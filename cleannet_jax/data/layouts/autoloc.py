@@ -9,7 +9,7 @@ two data sets and the ids.
 import functools
 import os
 import pathlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -78,7 +78,10 @@ def open_autoloc(
         annotations=truth,
         lengths={name: autoloc_rows.count_snippets(opened.rows[name]) for name in ids},
         read_streams=functools.partial(_read_streams, opened.rows, len(categories)),
-        notes=(*notes, *matching, *_label_notes(opened, truth, categories, ids)),
+        notes=(
+            *(*opened.notes, *notes, *matching),
+            *_label_notes(opened, truth, categories, ids),
+        ),
     )
 
 
@@ -116,38 +119,54 @@ def read_results(
     dataset: str,
     annotations: str | os.PathLike,
     id_map: str | os.PathLike | None = None,
+    warn: Callable[[str], None] = lambda line: None,
 ) -> average_precision.Instances:
     """Returns the detections of a results pickle, [M], in the order of the file.
+
+    Lines of the map that are damaged are left out, and with them the detections in
+    videos that it then does not name, or names otherwise than the annotations do.
 
     Args:
       path: the pickle, one frame a category.
       dataset: "thumos14" or "activitynet12".
       annotations: path of an annotation file with the duration of each video.
       id_map: path of `org2idx.map`; None where numbers alone make the ids.
+      warn: is given what was left out, a line each.
 
     Raises:
       InputError: the file is no such pickle, or a video or its duration is unknown;
         the message names the frame and the row.
     """
     release = release_lib.find_release(dataset)
-    truth = annotations_lib.read_annotations(annotations)
-    ids = release_lib.read_ids(pathlib.Path(id_map)) if id_map else {}
+    truth = annotation_files.read_annotations(annotations)
+    ids = release_lib.Ids({}, {}, ())
+    if id_map:
+        ids = release_lib.read_ids(pathlib.Path(id_map))
     categories = release_lib.categories(release, truth)
     frames = truth_lib.read_frames(
         path, categories, ("video-id", "t-start", "t-end", "score")
     )
     names: dict[str, int] = {}
+    left_out: dict[int, int] = {}
     video, label, segments, scores = [], [], [], []
     for frame, row, place in frames:
-        name = release_lib.make_id(
-            truth_lib.video_number(row[0], place), release.stages[1], ids
-        )
+        number = truth_lib.video_number(row[0], place)
+        name = release_lib.make_id(number, release.stages[1], ids.names)
+        if id_map and name not in truth.videos:
+            left_out[number] = left_out.get(number, 0) + 1
+            continue
         video.append(names.setdefault(name, len(names)))
         label.append(frame)
-        segments.append(
-            truth_lib.segment(row[1:3], _duration(truth, name, place), place)
-        )
+        duration = _duration(truth, name, place, has_map=bool(id_map))
+        segments.append(truth_lib.segment(row[1:3], duration, place))
         scores.append(truth_lib.finite(row[3], place))
+    for line in (*ids.damaged, *_left_out(left_out, ids, id_map, truth.path)):
+        warn(line)
+    if left_out and not names:
+        raise errors.InputError(
+            f"{path}: none of its {len(left_out)} videos is by {id_map} one of"
+            f" {truth.path}"
+        )
     return average_precision.Instances(
         videos=tuple(names),
         labels=categories,
@@ -156,6 +175,21 @@ def read_results(
         segments=np.array(segments, float).reshape(-1, 2),
         scores=np.array(scores, float),
     )
+
+
+def _left_out(
+    counts: Mapping[int, int],
+    ids: release_lib.Ids,
+    id_map: str | os.PathLike | None,
+    truth: str,
+) -> Iterator[str]:
+    """What is said of videos whose detections are left out, a line each."""
+    for number, count in counts.items():
+        where = f"found no line of number {number}"
+        if number in ids.names:
+            where = f"found {ids.names[number]!r}, expected a video of {truth}"
+        place = ids.places.get(number, f"{id_map}")
+        yield f"{place}: {where}; {count} detections are left out"
 
 
 def _read_streams(
@@ -220,10 +254,16 @@ def _label_notes(
     return layout.note(different, "labels of the rows differ from the annotations'")
 
 
-def _duration(truth: annotations_lib.Annotations, name: str, place: str) -> float:
+def _duration(
+    truth: annotations_lib.Annotations, name: str, place: str, *, has_map: bool
+) -> float:
     """Seconds of an annotated video."""
     video = truth.videos.get(name)
     if video is None or video.duration is None:
         lacking = "is not" if video is None else "has no duration"
-        raise errors.InputError(f"{place}: video {name!r} {lacking} in {truth.path}")
+        hint = "; --id-map org2idx.map says which id a number stands for"
+        raise errors.InputError(
+            f"{place}: video {name!r} {lacking} in {truth.path}"
+            f"{'' if has_map or video else hint}"
+        )
     return video.duration

@@ -65,6 +65,21 @@ class Opened(NamedTuple):
     ids: dict[int, str]  # of org2idx.map
     rows: dict[str, autoloc_rows.Place]  # by id
     stages: dict[str, Stage]  # by id
+    notes: tuple[str, ...] = ()  # on lines of org2idx.map that are damaged
+
+
+class Ids(NamedTuple):
+    """What `org2idx.map` says.
+
+    Attributes:
+      names: ids of videos by number.
+      places: the line of each number.
+      damaged: lines that are not a subset, an id and a number, which are left out.
+    """
+
+    names: dict[int, str]
+    places: dict[int, str]
+    damaged: tuple[str, ...]
 
 
 def find_release(dataset: str) -> Release:
@@ -83,8 +98,8 @@ def open_rows(folder: str | os.PathLike, dataset: str | None) -> Opened:
     name = dataset or _dataset_of(folder, paths)
     release = find_release(name)
     id_map = folder / "org2idx.map"
-    ids = read_ids(id_map) if id_map.exists() else {}
-    opened = Opened(name, release, folder, ids, {}, {})
+    ids, _, damaged = read_ids(id_map) if id_map.exists() else Ids({}, {}, ())
+    opened = Opened(name, release, folder, ids, {}, {}, damaged)
     for stage in release.stages:
         for path in paths.get(stage.name, ()):
             for place in autoloc_rows.find_rows(path):
@@ -103,14 +118,33 @@ def make_id(number: int, stage: Stage, ids: Mapping[int, str]) -> str:
     return ids.get(number, f"{stage.prefix}{number:07d}")
 
 
-def read_ids(path: pathlib.Path) -> dict[int, str]:
-    """Returns ids by number, from lines of a subset, an id and a number."""
-    ids: dict[int, str] = {}
+def read_ids(path: pathlib.Path) -> Ids:
+    """Returns ids by number, from lines of a subset, an id and a number.
+
+    In the released file the id of one line has run together with a name of a subset;
+    a line that is damaged is left out and named.
+
+    Raises:
+      InputError: the file is absent, no line is whole, or a number has two ids.
+    """
+    ids = Ids({}, {}, ())
+    damaged = []
     for line in text.read_lines(path):
-        _, video_id, number = text.columns(line, "subset id number")
-        if ids.setdefault(text.count(number, line.place), video_id) != video_id:
-            raise errors.InputError(f"{line.place}: number {number} stands above too")
-    return ids
+        try:
+            _, video_id, digits = text.columns(line, "subset id number")
+            number = text.count(digits, line.place)
+        except errors.InputError as error:
+            damaged.append(f"{error}; the line is left out")
+            continue
+        if ids.names.setdefault(number, video_id) != video_id:
+            raise errors.InputError(
+                f"{line.place}: number {number} stands above too, in"
+                f" {ids.places[number]}"
+            )
+        ids.places.setdefault(number, line.place)
+    if damaged and not ids.names:
+        raise errors.InputError(damaged[0].removesuffix("; the line is left out"))
+    return ids._replace(damaged=tuple(damaged))
 
 
 def categories(
