@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pathlib
 import re
 
 import jax
@@ -215,6 +216,17 @@ def test_any_form_is_converted(name, feature_folder, tmp_path):
             )
 
 
+def test_what_the_page_on_features_shows_is_accepted(tmp_path, feature_folder):
+    page = (pathlib.Path(__file__).parents[1] / "docs/features.md").read_text()
+    shown = re.findall(r'`("file_pattern": [^`]*)`', page)
+    assert len(shown) == 11
+    content = json.loads((feature_folder / "manifest.json").read_text())
+    for keys in shown:
+        changed = content | json.loads(f"{{{keys}}}")
+        (tmp_path / "manifest.json").write_text(json.dumps(changed))
+        manifest_lib.read_manifest(tmp_path / "manifest.json")
+
+
 def declare(folder, **changes):
     """Changes the manifest of a folder, and opens it."""
     path = folder / "manifest.json"
@@ -340,7 +352,9 @@ def test_arrays_of_other_names_are_shown(feature_folder, tmp_path):
         declare(folder, array="clips/{id}/{stream}")
     with pytest.raises(arrays.ArrayError, match="'videos/video00': found a group with"):
         declare(folder, array="videos/{id}", streams=[{"name": "rgb", "width": 6}])
-    with pytest.raises(arrays.ArrayError, match="of other ids only .2., such as 'made'"):
+    with pytest.raises(
+        arrays.ArrayError, match="of other ids only .2., such as 'made'"
+    ):
         declare(folder, file_pattern="all.hdf5", array="{id}")
 
 
