@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pathlib
 import re
 
 import jax
@@ -213,6 +214,17 @@ def test_any_form_is_converted(name, feature_folder, tmp_path):
             np.testing.assert_array_equal(
                 np.load(tmp_path / "new" / stream / path.name), np.load(path)
             )
+
+
+def test_what_the_page_on_features_shows_is_accepted(tmp_path, feature_folder):
+    page = (pathlib.Path(__file__).parents[1] / "docs/features.md").read_text()
+    shown = re.findall(r'`("file_pattern": [^`]*)`', page)
+    assert len(shown) == 11
+    content = json.loads((feature_folder / "manifest.json").read_text())
+    for keys in shown:
+        changed = content | json.loads(f"{{{keys}}}")
+        (tmp_path / "manifest.json").write_text(json.dumps(changed))
+        manifest_lib.read_manifest(tmp_path / "manifest.json")
 
 
 def declare(folder, **changes):

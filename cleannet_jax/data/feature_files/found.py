@@ -3,7 +3,7 @@
 import functools
 import math
 import os
-import pathlib
+import stat
 from collections.abc import Callable, Collection
 from typing import NamedTuple
 
@@ -62,7 +62,7 @@ def stamp(path: str | os.PathLike) -> Stamp:
         raise arrays.ArrayError(
             "unreadable file", f"{path}: {error.strerror}"
         ) from None
-    if not pathlib.Path(path).is_file():
+    if not stat.S_ISREG(status.st_mode):
         raise arrays.ArrayError("unreadable file", f"{path}: not a file")
     return Stamp(str(path), status.st_mtime_ns, status.st_size)
 

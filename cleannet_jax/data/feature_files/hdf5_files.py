@@ -7,6 +7,7 @@ video. Links are refused: they could lead to any other file.
 
 import contextlib
 import functools
+import math
 import os
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -53,7 +54,7 @@ class _Member(NamedTuple):
     @property
     def size(self) -> int:
         """Bytes that its values take, once they are read."""
-        return self.dtype.itemsize * int(np.prod(self.shape, dtype=object))
+        return self.dtype.itemsize * math.prod(self.shape)
 
 
 def open_hdf5(path: str | os.PathLike, name: str) -> found_lib.Found:

@@ -24,21 +24,19 @@ from cleannet_jax.data.feature_files import table
 
 
 class _Place(NamedTuple):
-    """Where an array of a video is, and how wide it is by the manifest.
+    """Where an array of a video is, and how wide it is to be.
 
     Attributes:
       stream: its stream; all of them for a joint array.
       path: of the file.
       array: its name in there; empty for the only one.
       width: number of columns.
-      why: says where that number comes from.
     """
 
     stream: str
-    path: pathlib.Path
+    path: str
     array: str
     width: int
-    why: str
 
     def __str__(self) -> str:
         """What messages call it."""
@@ -162,7 +160,7 @@ def stored_ids(
             paths = glob.iglob(wildcard, root_dir=folder, include_hidden=True)
             names = (pathlib.Path(path).as_posix() for path in paths)
         else:
-            names = _names_inside(pathlib.Path(folder) / pattern)
+            names = _names_inside(os.path.join(folder, pattern))
             pattern = manifest.array.replace("{stream}", name)
         found.update(_matches(pattern, names))
         if manifest.is_joint:
@@ -206,7 +204,7 @@ def _found_instead(folder: str | os.PathLike, manifest: manifest_lib.Manifest) -
         for place in _places(folder, "ID", manifest):
             names = _names_inside(place.path)
             if names:
-                return f"found in {place.path.name} only {found_lib.listed(names)}"
+                return f"found in {os.path.basename(place.path)} only {found_lib.listed(names)}"
     try:
         names = sorted(os.listdir(folder))
     except OSError as error:
@@ -221,12 +219,12 @@ def _is_by_video(manifest: manifest_lib.Manifest) -> bool:
     return "{id}" in manifest.file_pattern
 
 
-def _item_names(path: str | os.PathLike) -> frozenset[str]:
+def _item_names(path: str) -> frozenset[str]:
     """The names of all that a file of many videos has."""
-    return table.kind_of(str(path)).item_names(path)
+    return table.kind_of(path).item_names(path)
 
 
-def _names_inside(path: pathlib.Path) -> frozenset[str]:
+def _names_inside(path: str) -> frozenset[str]:
     """The names of all that a file has; none where it cannot be read."""
     try:
         return _item_names(path)
@@ -249,7 +247,8 @@ def _opened(
 ) -> tuple[list[found_lib.Found], int]:
     """The arrays of a video, one a stream or one joint, and T."""
     found = {
-        place.stream: _features(place) for place in _places(folder, video_id, manifest)
+        place.stream: _features(place, manifest)
+        for place in _places(folder, video_id, manifest)
     }
     lengths = {stream: array.shape[0] for stream, array in found.items()}
     longest, length = max(lengths.values()), min(lengths.values())
@@ -270,18 +269,25 @@ def _opened(
     return list(found.values()), length
 
 
-def _features(place: _Place) -> found_lib.Found:
+def _features(place: _Place, manifest: manifest_lib.Manifest) -> found_lib.Found:
     """The array in a place, (T, D), once it is of numbers and as wide as declared."""
     if not os.path.isfile(place.path):
         raise arrays.ArrayError("stream missing", f"{place.path}: no such file")
-    found = table.kind_of(str(place.path)).open(place.path, place.array)
+    found = table.kind_of(place.path).open(place.path, place.array)
     found = found_lib.as_features(found, width=place.width)
     length, width = found.shape
     if width != place.width:
+        if manifest.is_joint:
+            streams = manifest.stored_streams
+            parts = zip(streams.widths, streams.names, strict=True)
+            each = ", " + " and ".join(f"{part} of {name!r}" for part, name in parts)
+        else:
+            each = f" for stream {place.stream!r}"
         turned = "; are rows and columns swapped?" if length == place.width else ""
         raise arrays.ArrayError(
             "wrong width",
-            f"{found.place}: found {width} columns, expected the {place.why}{turned}",
+            f"{found.place}: found {width} columns, expected the {place.width} that the"
+            f" manifest declares{each}{turned}",
         )
     return found
 
@@ -290,25 +296,13 @@ def _places(
     folder: str | os.PathLike, video_id: str, manifest: manifest_lib.Manifest
 ) -> list[_Place]:
     """Where the arrays of a video are: one a stream, or a joint one."""
-    streams = manifest.stored_streams
-    widths = list(zip(streams.names, streams.widths, strict=True))
+    streams = manifest.streams
+    wanted = zip(streams.names, streams.widths, strict=True)
     if manifest.is_joint:
-        each = " and ".join(f"{width} of {name!r}" for name, width in widths)
-        why = f"{streams.width} that the manifest declares, {each}"
-        wanted = [("all streams", streams.width, why)]
-    else:
-        wanted = [
-            (name, width, f"{width} that the manifest declares for stream {name!r}")
-            for name, width in widths
-        ]
-    return [
-        _Place(
-            stream=name,
-            path=pathlib.Path(folder)
-            / manifest_lib.feature_path(manifest, stream=name, video_id=video_id),
-            array=manifest_lib.array_name(manifest, stream=name, video_id=video_id),
-            width=width,
-            why=why,
-        )
-        for name, width, why in wanted
-    ]
+        wanted = [("all streams", streams.width)]
+    places = []
+    for name, width in wanted:
+        path = manifest_lib.feature_path(manifest, stream=name, video_id=video_id)
+        array = manifest_lib.array_name(manifest, stream=name, video_id=video_id)
+        places.append(_Place(name, os.path.join(folder, path), array, width))
+    return places
