@@ -344,7 +344,11 @@ def _rate_findings(
             f"videos end at about {ratio:.3f} of their duration: {ratio:.3f} times the "
             f"fps, or stride_frames divided by {ratio:.3f}, would fit"
         )
-        yield as_warning("another time base would fit", "", message)
+        if manifest.trust_timebase:
+            yield as_warning("another time base would fit", "", message)
+            return
+        message += '; if it is right as it is, say "trust_timebase": true there'
+        yield as_error("another time base would fit", "", message)
 
 
 def subset_findings(

@@ -153,7 +153,7 @@ def open_folder(
         strange = (f"labels that the run does not know: {agreement.listed(unknown)}",)
     left_out = {finding.video for finding in report.errors}
     usable = {name: video for name, video in videos.items() if name not in left_out}
-    if not usable.keys() & report.lengths.keys():
+    if "" in left_out or not usable.keys() & report.lengths.keys():
         text, cause = validation.failure(report)
         raise errors.InputError(cause, report=text)
     opened = feature_folder.open_feature_folder(

@@ -439,7 +439,8 @@ def test_labels_without_segments_are_no_ground_truth(tmp_path):
 
 
 def test_annotations_without_segments_are_labels(tmp_path):
-    rows = [{"label": "Dive"}, {"label": "Dive", "segment": None}, {"label": "Run"}]
+    rows = [{"label": "Dive"}, {"label": "Dive", "segment": None}]
+    rows.append({"label": "Run", "segment": []})
     content = {"a": {"subset": "train", "annotations": rows}}
     path = write(tmp_path / "gt.json", {"database": content})
     video = annotations_lib.read_annotations(path).videos["a"]

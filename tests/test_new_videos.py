@@ -97,6 +97,12 @@ def test_new_videos(trained, feature_folder, tmp_path):
     done, _ = localize(trained, "--data", joint[0], partial / ".." / "video12.npy")
     assert done.returncode == 2 and "another file of that name" in done.stderr
 
+    # What cannot be written is said before the work.
+    for out in ("found.txt", "found.xyz", "absent/found.json"):
+        done = programs.run("localize", trained, "--out", tmp_path / out)
+        assert done.returncode == 2 and "localize:" not in done.stderr
+        assert done.stderr.startswith("error: ") and out in done.stderr
+
     # In Python, by id, annotated or not.
     video = cleannet_jax.load_run(trained).predict("video12", data=str(feature_folder))
     np.testing.assert_allclose(

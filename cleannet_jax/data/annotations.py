@@ -289,7 +289,7 @@ def _rows(entry: dict[str, Any], where: str) -> Iterator[Row]:
     for index, annotation in enumerate(found):
         place = f"{where}.annotations[{index}]"
         label = schema.label(annotation, place)
-        is_tag = annotation.get("segment") is None and label != AMBIGUOUS
+        is_tag = not annotation.get("segment") and label != AMBIGUOUS
         yield Row(label, None if is_tag else schema.ends(annotation, place), place)
 
 

@@ -39,6 +39,8 @@ class Manifest:
         video, (window - stride) / 2 where longer windows start at frame 0.
       fps: frames a second that the three counts above refer to: one number, one per
         video id, or "annotations" for each video's own `fps` key.
+      trust_timebase: whether the four above are right even where another time base would
+        fit the annotated durations better, which is an error otherwise.
       train_subset: the subset, as the annotations spell it, to train on.
       evaluation_subset: the subset to localize in and to score.
       source: where the features come from, for people.
@@ -76,6 +78,7 @@ class Manifest:
     array: str = ""
     columns: tuple[str, ...] = ()
     trim_snippets: int = 0
+    trust_timebase: bool = False
     annotations: str = "annotations.json"
     generated: bool = False
     notes: str = ""

@@ -95,6 +95,7 @@ def run(parsed: argparse.Namespace) -> int:
         )
     if parsed.scp:
         localize.check_scp_folder(parsed.scp)
+    detections.check_names(parsed.out, dataset.categories, ids)
     params = experiment.restore(folder, description)
     model = localize.Model(config, params, snippets.open_for(config, dataset))
     with logs.progress_bar("localize", total=len(ids)) as bar:

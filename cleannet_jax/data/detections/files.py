@@ -2,7 +2,7 @@
 
 import os
 import pathlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from cleannet_jax import errors
@@ -116,6 +116,22 @@ def check_ending(path: str | os.PathLike) -> None:
       InputError: the ending is of no format that is written.
     """
     _ending(path, [name for name, form in FORMATS.items() if form.write is not None])
+
+
+def check_names(
+    path: str | os.PathLike, labels: Iterable[str], videos: Iterable[str]
+) -> None:
+    """Raises unless such detections can be written there, before any work is done.
+
+    Raises:
+      InputError: as `check_ending` does, the folder is not there, or the format has no
+        place for a name.
+    """
+    check_ending(path)
+    if not pathlib.Path(path).absolute().parent.is_dir():
+        raise errors.InputError(f"{path}: no such folder")
+    if _ending(path, FORMATS) == ".txt":
+        thumos.check_names(path, labels, videos)
 
 
 def _ending(path: str | os.PathLike, known: Collection[str]) -> str:

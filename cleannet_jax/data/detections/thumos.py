@@ -8,7 +8,7 @@ and times are seconds.
 
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -152,15 +152,8 @@ def write_detections(
       InputError: a label has no class id, or a video's name has white space in it.
       ValueError: a score or an end of a segment is not finite.
     """
+    check_names(path, predictions.labels, predictions.videos, classes=classes)
     ids = {name: class_id for class_id, name in classes.items()}
-    for name in predictions.labels:
-        if name not in ids:
-            raise errors.InputError(f"{path}: label {name!r} has no class id")
-    for name in predictions.videos:
-        if name.split() != [name]:
-            raise errors.InputError(
-                f"{path}: video {name!r}: expected a name without white space"
-            )
     if not (np.isfinite(predictions.segments).all() and _finite(predictions.scores)):
         raise ValueError("expected finite segments and finite scores")
     columns = (column.tolist() for column in predictions[2:])
@@ -169,6 +162,24 @@ def write_detections(
             class_id = ids[predictions.labels[label]]
             name = predictions.videos[video]
             file.write(f"{name} {start!r} {end!r} {class_id} {score!r}\n")
+
+
+def check_names(
+    path: str | os.PathLike,
+    labels: Iterable[str],
+    videos: Iterable[str],
+    *,
+    classes: Mapping[int, str] = CLASSES,
+) -> None:
+    """Raises an InputError unless the kit's text has a place for these names."""
+    for name in labels:
+        if name not in classes.values():
+            raise errors.InputError(f"{path}: label {name!r} has no class id")
+    for name in videos:
+        if name.split() != [name]:
+            raise errors.InputError(
+                f"{path}: video {name!r}: expected a name without white space"
+            )
 
 
 def _annotation_paths(folder: pathlib.Path) -> dict[tuple[str, str], pathlib.Path]:
