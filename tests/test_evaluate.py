@@ -14,6 +14,7 @@ from cleannet_jax import results as results_lib
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import units
 from cleannet_jax.data.detections import submission
+from cleannet_jax.metrics import average_precision
 from cleannet_jax.report import evaluation
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -671,6 +672,16 @@ def test_detections_after_the_last_annotation_are_usual(write):
     assert (
         warnings_of(write, {"v1": [row(label="run", segment=[41, 50])]}, database) == ()
     )
+
+
+def test_odd_tables_are_of_no_unit(write):
+    truths = annotations_lib.read_annotations(write("gt.json", {"database": TIMED}))
+    instances = annotations_lib.ground_truth(truths, subset="test")
+    for segments in (np.full((2, 2), np.nan), np.array([[0, np.inf], [1, 2]])):
+        odd = instances._replace(segments=segments)
+        assert units.warnings(odd, instances, truths.videos) == []
+    none = average_precision.without_videos(instances, ["v1"])
+    assert units.warnings(none, instances, truths.videos) == []
 
 
 def test_detections_as_long_as_their_video_warn(write):

@@ -67,7 +67,7 @@ def early(
     Returns:
       What they look like; None unless all do, in videos that are longer.
     """
-    if not len(segments) or segments.min() < 0 or segments.max() > 1:
+    if not len(segments) or not (segments.min() >= 0 and segments.max() <= 1):
         return None
     if np.isnan(ends).all() or np.nanmedian(ends) < _SHORT_SECONDS:
         return None
@@ -148,7 +148,8 @@ def _unit(segments: np.ndarray, ends: np.ndarray, fps: float | None) -> str:
 def _last_end(video: annotations_lib.Video) -> float | None:
     """The end of the last annotation of a video, None without any."""
     ends = [*video.segments[:, 1].tolist(), *video.ambiguous[:, 1].tolist()]
-    return max(ends, default=None) or None
+    last = max(ends, default=0.0)
+    return last if last > 0 else None
 
 
 def _of_rows(
