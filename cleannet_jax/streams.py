@@ -42,6 +42,21 @@ class Streams:
         pairs = zip(self.names, self.widths, strict=True)
         return ", ".join(f"{name} {width}" for name, width in pairs)
 
+    @property
+    def rgb_first(self) -> "Streams":
+        """The same streams; where two are called rgb and flow, rgb stands first."""
+        names = [name.casefold() for name in self.names]
+        if not {"rgb", "flow"} <= set(names):
+            return self
+        rgb, flow = names.index("rgb"), names.index("flow")
+        order = list(range(len(names)))
+        if flow < rgb:
+            order[rgb], order[flow] = flow, rgb
+        return Streams(
+            tuple(self.names[index] for index in order),
+            tuple(self.widths[index] for index in order),
+        )
+
     def split(self, features: Any) -> dict[str, Any]:
         """The columns of each stream.
 

@@ -281,9 +281,39 @@ def test_acmnet_with_rescaled_features(acmnet):
     assert seconds(dataset, "video_test_0000004", 5) == 10.0
 
 
-def test_an_unknown_stream_order_is_refused(acmnet):
-    with pytest.raises(errors.InputError, match="found 'rgb', expected 'rgb,flow' or"):
-        folders.open_acmnet(acmnet, stream_order="rgb")
+@pytest.mark.parametrize(
+    ("order", "names", "widths", "values"),
+    [
+        ("clip", ("clip",), (6,), (100,)),
+        ("rgb:6", ("rgb",), (6,), (100,)),
+        ("rgb:2,flow:4", ("rgb", "flow"), (2, 4), (100, 100)),
+        ("flow:4,rgb:2", ("rgb", "flow"), (2, 4), (200, 100)),
+        ("flow:3,pose:1,rgb:2", ("rgb", "pose", "flow"), (2, 1, 3), (200, 200, 100)),
+    ],
+)
+def test_any_streams_in_a_joint_file(acmnet, tmp_path, order, names, widths, values):
+    dataset = folders.open_acmnet(acmnet, stream_order=order)
+    assert (dataset.streams.names, dataset.streams.widths) == (names, widths)
+    found = dataset.read_streams("video_test_0000004")
+    assert [part.shape for part in found] == [(5, width) for width in widths]
+    # Columns 0 to 2 are 100 and more, columns 3 to 5 are 200 and more.
+    assert [part[0, 0] // 100 * 100 for part in found] == list(values)
+    check_manifest(dataset, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "order", ["", "rgb,pose", "rgb,flow,pose", "rgb:3,flow", "rgb:0", "a:3,A:3", "../a"]
+)
+def test_a_stream_order_that_is_none_is_refused(acmnet, order):
+    message = f"found '{order}', expected 'rgb,flow' or 'flow,rgb' for two halves, a n"
+    with pytest.raises(errors.InputError, match=message):
+        folders.open_acmnet(acmnet, stream_order=order)
+
+
+def test_declared_widths_must_add_up(acmnet):
+    message = "npy: found 6 columns, expected 7: 4 of 'rgb' and 3 of 'flow'"
+    with pytest.raises(errors.InputError, match=message):
+        folders.open_acmnet(acmnet, stream_order="rgb:4,flow:3")
 
 
 def test_a_joint_file_must_halve(acmnet):

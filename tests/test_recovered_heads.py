@@ -115,6 +115,12 @@ def test_heads_are_written_and_read_in_another_order(tmp_path):
         recovered_heads.read(
             path, categories="abcd", streams=streams.Streams(("rgb", "flow"), (6, 5))
         )
+    with pytest.raises(errors.InputError, match="of rgb and flow and pose, those of t"):
+        recovered_heads.read(
+            path,
+            categories="abcd",
+            streams=streams.Streams(("rgb", "flow", "pose"), (6, 6, 6)),
+        )
     with pytest.raises(errors.InputError, match="nothing.npz: no such file"):
         recovered_heads.read(
             tmp_path / "nothing.npz",

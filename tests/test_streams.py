@@ -13,6 +13,23 @@ def test_streams_split_the_columns_in_order():
 
 
 @pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ("rgb flow", "rgb flow"),
+        ("flow rgb", "rgb flow"),
+        ("Flow pose RGB", "RGB pose Flow"),
+        ("flow pose", "flow pose"),
+        ("pose rgb", "pose rgb"),
+    ],
+)
+def test_rgb_is_first_where_there_is_flow(names, expected):
+    names = tuple(names.split())
+    ordered = streams.Streams(names, tuple(range(1, len(names) + 1))).rgb_first
+    assert ordered.names == tuple(expected.split())
+    assert ordered.widths == tuple(names.index(name) + 1 for name in ordered.names)
+
+
+@pytest.mark.parametrize(
     ("names", "widths"), [((), ()), (("rgb",), (1, 2)), (("rgb", "flow"), (1,))]
 )
 def test_every_stream_has_a_width(names, widths):

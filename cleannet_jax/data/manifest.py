@@ -265,19 +265,11 @@ def _check_files(manifest: Manifest, path: pathlib.Path) -> None:
 
 def _rgb_first(manifest: Manifest, path: pathlib.Path) -> Manifest:
     """A manifest whose streams have rgb before flow; a joint array may have not."""
-    names = manifest.streams.names
-    places = {name.casefold(): index for index, name in enumerate(names)}
-    rgb, flow = places.get("rgb", -1), places.get("flow", len(names))
-    if rgb < flow:
+    names, streams = manifest.streams.names, manifest.streams.rgb_first
+    if streams == manifest.streams:
         return manifest
     if not manifest.is_joint:
         raise manifest_values.wrong(
             f"{path}: streams", list(names), "RGB first, then flow"
         )
-    order = list(range(len(names)))
-    order[rgb], order[flow] = flow, rgb
-    streams = streams_lib.Streams(
-        tuple(names[index] for index in order),
-        tuple(manifest.streams.widths[index] for index in order),
-    )
     return dataclasses.replace(manifest, streams=streams, columns=names)

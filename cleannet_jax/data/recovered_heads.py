@@ -145,8 +145,13 @@ def read(
 
     Raises:
       InputError: it is no file of heads, or its heads are of other categories or for
-        features of another width.
+        features of another width or number of streams.
     """
+    if len(streams) != len(_STREAMS):
+        raise errors.InputError(
+            f"{path}: found heads of the streams {' and '.join(_STREAMS)}, expected heads"
+            f" of {' and '.join(streams.names)}, those of the features"
+        )
     found = _read_arrays(path)
     names = found["categories"].tolist()
     if sorted(names) != sorted(categories):

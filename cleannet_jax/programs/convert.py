@@ -29,7 +29,10 @@ _RESULTS = "autoloc-results"
 _OPTIONS = {
     "annotations": (str, "annotation file, or folder of THUMOS14's own text files"),
     "dataset": (str, "data set: thumos14, or activitynet12 (cmcs: activitynet)"),
-    "stream_order": (str, "columns of joint features: rgb,flow or flow,rgb"),
+    "stream_order": (
+        str,
+        "columns of joint features: rgb,flow or flow,rgb (halves), rgb, rgb:1024,flow:512",
+    ),
     "fps": (float, "frames a second of every video"),
     "stride_frames": (float, "frames from one snippet to the next"),
     "window_frames": (float, "frames that a snippet is computed from"),

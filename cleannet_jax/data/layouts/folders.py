@@ -96,7 +96,8 @@ def open_acmnet(
 
     Args:
       folder: holds `gt.json`, `train` and `test`.
-      stream_order: "rgb,flow" or "flow,rgb", which nothing in the layout says.
+      stream_order: of the columns, which nothing in the layout says: see
+        `stored.parse_order`.
       train_subset: what `gt.json` calls the videos of `train`; the default is that of
         THUMOS14.
       evaluation_subset: what it calls those of `test`.
@@ -106,7 +107,7 @@ def open_acmnet(
     Raises:
       InputError: a file is missing or cannot be used; the message names it.
     """
-    stored.check_order(stream_order)
+    stored.parse_order(stream_order)
     folder = pathlib.Path(folder)
     annotations = annotations_lib.read_annotations(folder / "gt.json")
     parts = [

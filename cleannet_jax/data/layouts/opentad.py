@@ -39,7 +39,8 @@ def open_opentad(
     Args:
       folder: holds the .npy files.
       annotations: path of the annotation file.
-      stream_order: "rgb,flow" or "flow,rgb", which nothing in the layout says.
+      stream_order: of the columns, which nothing in the layout says: see
+        `stored.parse_order`.
       train_subset: the subset to train on. What OpenTAD calls "training" of THUMOS14
         is "validation" in ActionFormer's file.
       evaluation_subset: the subset to evaluate on; "test" in ActionFormer's file.
@@ -52,7 +53,7 @@ def open_opentad(
       InputError: a file is missing or cannot be used, or a frame rate is not known;
         the message names the place.
     """
-    stored.check_order(stream_order)
+    stored.parse_order(stream_order)
     folder, path = pathlib.Path(folder), pathlib.Path(annotations)
     annotated, rate_notes = _with_frame_rates(path)
     _check_categories(annotated, path.parent / "category_idx.txt")

@@ -1,10 +1,13 @@
 """Features as layouts store them: all streams in one array, or an array a stream.
 
-A joint array is (T, 2D), one row a snippet, with both streams in its columns. Which
-half is RGB is declared, as "rgb,flow" or "flow,rgb", and never looked for in the data.
+A joint array is one row a snippet, with all streams in its columns. Which columns are
+whose is declared and never looked for in the data: "rgb,flow" or "flow,rgb" for two
+halves, one name for one stream, and names with widths, "rgb:1024,flow:512,pose:34", for
+any others.
 """
 
 import functools
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -12,6 +15,7 @@ import numpy as np
 
 from cleannet_jax import errors
 from cleannet_jax import streams as streams_lib
+from cleannet_jax.data import manifest as manifest_lib
 from cleannet_jax.data.layouts import layout
 
 ORDERS = ("rgb,flow", "flow,rgb")
@@ -47,12 +51,29 @@ class Features(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def check_order(order: str) -> None:
-    """Raises an InputError unless `order` is one of `ORDERS`."""
-    if order not in ORDERS:
+def parse_order(order: str) -> tuple[tuple[str, int | None], ...]:
+    """Returns the names and widths of streams in the order of their columns.
+
+    A width is None where the columns that there are say it: for one stream, or for the
+    halves of `ORDERS`.
+
+    Raises:
+      InputError: it is anything else, or has a name twice.
+    """
+    fields = [field.partition(":") for field in order.split(",")]
+    names = [name for name, _, _ in fields]
+    whole = order in ORDERS or (len(fields) == 1 and ":" not in order)
+    has_widths = all(re.fullmatch("[1-9][0-9]{0,6}", width) for _, _, width in fields)
+    is_free = all(map(manifest_lib.is_path_part, names)) and len(names) == len(
+        {name.casefold() for name in names}
+    )
+    if not is_free or not (whole or has_widths):
         raise errors.InputError(
             f"stream order: found {order!r}, expected {' or '.join(map(repr, ORDERS))}"
+            " for two halves, a name for one stream, or names with widths, such as"
+            " 'rgb:1024,flow:512'"
         )
+    return tuple((name, int(width) if width else None) for name, _, width in fields)
 
 
 def joint(arrays: Mapping[str, Stored], *, order: str) -> Features:
@@ -60,21 +81,26 @@ def joint(arrays: Mapping[str, Stored], *, order: str) -> Features:
 
     Args:
       arrays: of each video, by id; at least one.
-      order: one of `ORDERS`.
+      order: of the columns, see `parse_order`.
 
     Raises:
-      InputError: two arrays differ in width, or one cannot be halved.
+      InputError: two arrays differ in width, one cannot be halved, or the widths do not
+        add up to its columns.
     """
-    check_order(order)
+    order = parse_order(order)
     width = _common_width(arrays.values())
-    if width % 2:
-        place = next(iter(arrays.values())).place
+    place = next(iter(arrays.values())).place
+    names, declared = zip(*order, strict=True)
+    widths = [width // len(names) if part is None else part for part in declared]
+    if sum(widths) != width:
+        each = " and ".join(f"{part} of {name!r}" for name, part in order)
+        halves = "an even number: two streams of the same width"
         raise errors.InputError(
-            f"{place}: found {width} columns, expected an even number: two streams of"
-            " the same width"
+            f"{place}: found {width} columns, expected"
+            f" {halves if None in declared else f'{sum(widths)}: {each}'}"
         )
-    stored = streams_lib.Streams(tuple(order.split(",")), (width // 2, width // 2))
-    streams = layout.streams(width // 2)
+    stored = streams_lib.Streams(names, tuple(widths))
+    streams = stored.rgb_first
     lengths = {video_id: array.shape[0] for video_id, array in arrays.items()}
     return Features(
         streams, lengths, functools.partial(_read_joint, arrays, stored, streams)
