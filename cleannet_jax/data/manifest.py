@@ -190,7 +190,15 @@ def write_manifest(path: str | pathlib.Path, manifest: Manifest) -> None:
     Raises:
       InputError: as `read_manifest` does; nothing is written then.
     """
-    content = manifest_content(manifest)
+    write_content(path, manifest_content(manifest))
+
+
+def write_content(path: str | pathlib.Path, content: Mapping[str, Any]) -> None:
+    """Writes a manifest file with these keys and values, as JSON has them.
+
+    Raises:
+      InputError: as `read_manifest` does; nothing is written then.
+    """
     _parse(content, pathlib.Path(path))
     files.write_json(path, content)
 

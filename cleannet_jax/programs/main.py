@@ -18,6 +18,7 @@ PROGRAMS = {
     "localize": "find the actions in videos with a trained run",
     "evaluate": "mAP of detections, with intervals, comparisons and error types",
     "score": "contrast scores for proposals of any origin",
+    "init": "describe a folder of features: write its manifest",
     "convert": "make a feature folder from another code base's features",
     "validate": "check a feature folder before it is trained on",
     "ablate": "compare methods over seeds: the paper's tables on any data",
