@@ -348,6 +348,19 @@ def test_what_is_claimed_must_be_stored(h5):
         read(path, "none")
 
 
+def test_an_unknown_data_set_leaves_the_others(h5):
+    import h5py
+
+    file, path = h5
+    file["v"] = VALUES
+    space = h5py.h5s.create_simple((4, 3))
+    h5py.h5d.create(file.id, b"times", h5py.h5t.UNIX_D32LE, space)
+    file.close()
+    np.testing.assert_array_equal(read(path, "v"), VALUES)
+    with pytest.raises(arrays.ArrayError, match=f"^{path}: 'times': "):
+        read(path, "times")
+
+
 def test_truncated_hdf5_is_named(h5):
     file, path = h5
     file["v"] = np.zeros((4000, 3))

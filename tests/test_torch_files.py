@@ -188,6 +188,17 @@ def test_what_cannot_be_true_is_named(tmp_path, content, message):
     assert str(caught.value).startswith(str(path)) and "\n" not in str(caught.value)
 
 
+def test_what_else_a_dict_holds_is_left_out(tmp_path):
+    content = by_hand.dictionary(
+        rgb=by_hand.tensor("0", 12, (4, 3)),
+        more=by_hand.dictionary(fps=by_hand.number(25)),
+        name=by_hand.text("clip"),
+    )
+    by_hand.save(tmp_path / "a.pt", content, _0=VALUES.tobytes())
+    np.testing.assert_array_equal(read(tmp_path / "a.pt", "rgb"), VALUES)
+    np.testing.assert_array_equal(read(tmp_path / "a.pt"), VALUES)
+
+
 def test_a_name_for_a_single_tensor(tmp_path):
     by_hand.save_array(tmp_path / "a.pt", VALUES)
     with pytest.raises(arrays.ArrayError, match="found a single tensor without a name"):

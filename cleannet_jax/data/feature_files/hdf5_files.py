@@ -20,6 +20,8 @@ from cleannet_jax.data import arrays
 from cleannet_jax.data.feature_files import found as found_lib
 
 _REMEMBERED = 16
+# What h5py raises over what is damaged or unknown.
+_DAMAGES = (OSError, RuntimeError, KeyError, ValueError, NotImplementedError)
 # What compression makes of a byte at most, and how much may be unwritten besides.
 _LARGEST_RATIO, _UNWRITTEN_BYTES = 1032, 1 << 20
 
@@ -44,12 +46,14 @@ class _Member(NamedTuple):
       dtype: of its values.
       stored: bytes that are in the file for it.
       is_elsewhere: whether its values lie in other files.
+      damage: why it cannot be read; empty where nothing is known.
     """
 
-    shape: tuple[int, ...]
-    dtype: np.dtype
-    stored: int
-    is_elsewhere: bool
+    shape: tuple[int, ...] = ()
+    dtype: np.dtype = np.dtype(np.float32)
+    stored: int = 0
+    is_elsewhere: bool = False
+    damage: str = ""
 
     @property
     def size(self) -> int:
@@ -75,6 +79,8 @@ def open_hdf5(path: str | os.PathLike, name: str) -> found_lib.Found:
         _explain(stamp, name)
     name = found_lib.choose(members.keys(), name, path=path)
     member, place = members[name], f"{path}: {name!r}"
+    if member.damage:
+        raise arrays.ArrayError("unreadable file", f"{place}: {member.damage}")
     if member.is_elsewhere:
         raise arrays.ArrayError(
             "values elsewhere",
@@ -131,7 +137,7 @@ def opened(path: str | os.PathLike) -> Iterator[Any]:
         raise
     except FileNotFoundError:
         raise arrays.ArrayError("unreadable file", f"{path}: no such file") from None
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
+    except _DAMAGES as error:
         raise arrays.ArrayError(
             "unreadable file",
             f"{path}: not a whole HDF5 file: {textwrap.shorten(str(error), 200)}",
@@ -156,7 +162,11 @@ def _members(stamp: found_lib.Stamp) -> Mapping[str, _Member]:
     names = _names(stamp)
     with opened(stamp.path) as file:
         for name in names.items - names.groups:
-            member = _member(file, name)
+            # Damage to one leaves the others.
+            try:
+                member = _member(file, name)
+            except (*_DAMAGES, TypeError) as error:
+                member = _Member(damage=textwrap.shorten(str(error), 200))
             if member is not None:
                 members[name] = member
     return members

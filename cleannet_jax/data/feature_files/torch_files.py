@@ -109,19 +109,20 @@ def _tensors(content: Any, path: str | os.PathLike) -> dict[str, Any]:
             f"{path}: found {unpickle_machine.kind_of(content)}, expected a tensor or a"
             " flat dict of tensors",
         )
-    for name, value in content.items():
-        if isinstance(value, dict):
-            raise arrays.ArrayError(
-                "array missing",
-                f"{path}: found a dict under {name!r}, expected a tensor or a flat dict"
-                " of tensors",
-            )
-    return {
+    tensors = {
         name: value
         for name, value in content.items()
         if isinstance(name, str)
         and isinstance(value, unpickle_torch.Tensor | np.ndarray)
     }
+    nested = [name for name, value in content.items() if isinstance(value, dict)]
+    if nested and not tensors:
+        raise arrays.ArrayError(
+            "array missing",
+            f"{path}: found a dict under {nested[0]!r}, expected a tensor or a flat dict"
+            " of tensors",
+        )
+    return tensors
 
 
 def _content(archive: _Archive) -> Any:
