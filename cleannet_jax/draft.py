@@ -280,7 +280,10 @@ def _provisional(files: _Files, widths: Sequence[int] = ()) -> manifest_lib.Mani
 
 
 def _ids(folder: pathlib.Path, files: _Files) -> frozenset[str]:
-    return feature_folder.stored_ids(folder, manifest=_provisional(files))
+    found = feature_folder.stored_ids(folder, manifest=_provisional(files))
+    if files.pattern != "{id}.csv":
+        return found
+    return frozenset(name for name in found if not _is_table(folder / f"{name}.csv"))
 
 
 def _example(folder: pathlib.Path, files: _Files) -> dict[str, int]:

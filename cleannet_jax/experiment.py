@@ -315,9 +315,13 @@ def check_streams(
     dataset: dataset_lib.Dataset, description: runs.Description, folder: pathlib.Path
 ) -> None:
     """Raises an InputError unless features are as wide as those a run was trained on."""
-    found, expected = dataset.streams.widths, description.streams.widths
-    if found != expected:
+    found, expected = dataset.streams, description.streams
+    # Other names are people's affair, but not the same ones in another order.
+    reordered = (
+        set(found.names) == set(expected.names) and found.names != expected.names
+    )
+    if found.widths != expected.widths or reordered:
         raise errors.InputError(
-            f"{dataset.name}: found streams of {found} columns, expected the "
-            f"{expected} that {folder} was trained on"
+            f"{dataset.name}: found streams {found}, expected {expected}, those that"
+            f" {folder} was trained on"
         )

@@ -148,8 +148,13 @@ def time_findings(
     length: int,
     manifest: manifest_lib.Manifest,
     window: int,
+    *,
+    is_known: bool,
 ) -> Iterator[Finding]:
-    """Lengths that contradict the duration, or are too short to pool over."""
+    """Lengths that contradict the duration, or are too short to pool over.
+
+    A duration that is lacking is named where those of other videos are known.
+    """
     if length < window:
         message = f"video {video.id!r}: {length} snippets, pooled over {window}"
         yield as_warning("shorter than the pooling window", video.id, message)
@@ -159,7 +164,7 @@ def time_findings(
         yield as_error("no frame rate", video.id, str(error))
         return
     if video.duration is None:
-        if video.annotated:
+        if is_known:
             message = (
                 f"video {video.id!r}: no duration to compare {length} snippets with"
             )
@@ -197,7 +202,11 @@ def values_of(
     folder: str | os.PathLike, video_id: str, manifest: manifest_lib.Manifest
 ) -> Values:
     """Reads the features of one video."""
-    streams = feature_folder.read_streams(folder, video_id, manifest=manifest)
+    try:
+        streams = feature_folder.read_streams(folder, video_id, manifest=manifest)
+    except arrays.ArrayError as error:
+        # Damage that headers do not show.
+        return Values(b"", (), (), str(error))
     digest = hashlib.blake2b(digest_size=16)
     squares, is_constant = [], []
     problem = ""
@@ -230,7 +239,8 @@ def value_findings(
     for video_id, of_video in values.items():
         if of_video.problem:
             message = f"video {video_id!r}: {of_video.problem}"
-            yield as_error("values not finite", video_id, message)
+            kind = "values not finite" if of_video.digest else "unreadable values"
+            yield as_error(kind, video_id, message)
             continue
         for name, square, is_constant in zip(
             manifest.streams.names, of_video.squares, of_video.is_constant, strict=True
@@ -241,6 +251,8 @@ def value_findings(
                 yield as_warning("features that never change", video_id, message)
     by_digest: dict[bytes, list[str]] = {}
     for video_id, of_video in values.items():
+        if of_video.problem:
+            continue
         by_digest.setdefault(of_video.digest, []).append(video_id)
     for ids in by_digest.values():
         if len(ids) > 1:

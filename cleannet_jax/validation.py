@@ -126,6 +126,7 @@ def validate(
     is_for_training = categories is None
     if categories is None:
         categories = _train_categories(manifest, annotations)
+    some_duration = any(video.duration for video in annotations.videos.values())
     findings, lengths, values = [], {}, {}
     for done, (video_id, video) in enumerate(sorted(annotations.videos.items()), 1):
         length, found = findings_lib.file_findings(folder, video, manifest)
@@ -137,7 +138,9 @@ def validate(
             findings += findings_lib.segment_findings(video)
         if length:
             lengths[video_id] = length
-            findings += findings_lib.time_findings(video, length, manifest, window)
+            findings += findings_lib.time_findings(
+                video, length, manifest, window, is_known=some_duration
+            )
         if length and read_values:
             values[video_id] = findings_lib.values_of(folder, video_id, manifest)
         if progress:
