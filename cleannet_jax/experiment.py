@@ -108,8 +108,8 @@ def _no_manifest(folder: pathlib.Path) -> errors.InputError:
         layout = table.detect(folder)
     except errors.InputError as error:
         return errors.InputError(
-            f"{folder}: no manifest.json in it; write one as in the README, name it with"
-            f" --manifest, or convert another layout ({error})"
+            f"{folder}: no manifest.json in it; `cleannet init {folder}` writes one, or"
+            f" name it with --manifest, or convert another layout ({error})"
         )
     return errors.InputError(
         f"{folder}: no manifest.json in it, but it looks like the layout {layout!r}; "

@@ -145,11 +145,16 @@ def open_layout(
                 f"{_flag(option)}: layout {name!r} has no such option, only"
                 f" {', '.join(map(_flag, known)) or 'none'}"
             )
-    for option, parameter in known.items():
-        if parameter.default is parameter.empty and option not in options:
-            raise errors.InputError(
-                f"{_flag(option)}: expected this option, which layout {name!r} needs"
-            )
+    lacking = [
+        _flag(option)
+        for option, parameter in known.items()
+        if parameter.default is parameter.empty and option not in options
+    ]
+    if lacking:
+        these = "these options" if len(lacking) > 1 else "this option"
+        raise errors.InputError(
+            f"{', '.join(lacking)}: expected {these}, which layout {name!r} needs"
+        )
     return LAYOUTS[name].open(folder, **options)
 
 
