@@ -15,10 +15,12 @@ import numpy as np
 
 from cleannet_jax import errors, experiment, findings, logs, runs, validation
 from cleannet_jax import streams as streams_lib
-from cleannet_jax.data import agreement, annotation_files, arrays
+from cleannet_jax.data import agreement, annotation_files
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import dataset as dataset_lib
 from cleannet_jax.data import manifest as manifest_lib
+from cleannet_jax.data.feature_files import found as found_lib
+from cleannet_jax.data.feature_files import table
 from cleannet_jax.data.layouts import feature_folder
 from cleannet_jax.ops import contrast
 
@@ -180,7 +182,8 @@ def open_files(
     """Returns videos whose features lie in a file each, (T, D) with all streams.
 
     Args:
-      paths: of `.npy` files; a video's id is the name of its file.
+      paths: of files of any kind that features can lie in, with one array each; a
+        video's id is the name of its file.
       streams: of the run.
       timebase: of the run, with a frame rate.
       categories: names of the N categories of the run.
@@ -293,23 +296,31 @@ def _length(path: pathlib.Path, streams: streams_lib.Streams) -> int:
     """T of a file with the columns of all streams."""
     if not manifest_lib.is_path_part(path.stem):
         raise errors.InputError(f"{path}: the name cannot be a video's id")
-    header = arrays.read_header(path)
-    length, width = arrays.check_floats(
-        header, place=str(path), shape=("snippets", "width")
-    )
-    if width != streams.width or length == 0:
+    found = _array(path, streams)
+    if found.shape[1] != streams.width or not found.shape[0]:
         raise errors.InputError(
-            f"{path}: found shape {header.shape}, expected (T, {streams.width}), the"
+            f"{path}: found shape {found.shape}, expected (T, {streams.width}), the"
             f" columns of {streams}, and at least one snippet"
         )
-    return length
+    return found.shape[0]
+
+
+def _array(path: pathlib.Path, streams: streams_lib.Streams) -> found_lib.Found:
+    """The only array of a file, (T, columns)."""
+    kind = table.kind_of(path.name)
+    if kind is None:
+        raise errors.InputError(
+            f"{path}: found the ending {path.suffix!r}, expected a folder, or a file"
+            f" that ends in {', '.join(table.KINDS)}"
+        )
+    return found_lib.as_features(kind.open(path, ""), width=streams.width)
 
 
 def _read(
     paths: Mapping[str, pathlib.Path], streams: streams_lib.Streams, video_id: str
 ) -> tuple[np.ndarray, ...]:
     """An array for each stream of one video."""
-    values = arrays.map_array(paths[video_id])
+    values = np.asarray(_array(paths[video_id], streams).read(), np.float32)
     found = findings.not_finite(values)
     if found:
         raise errors.InputError(f"{paths[video_id]}: {found}")

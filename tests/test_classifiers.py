@@ -144,6 +144,42 @@ def test_hard_selection_by_hand():
     np.testing.assert_allclose(found.sap, np.full(8, 1 / 8), rtol=1e-6)
 
 
+@pytest.mark.parametrize("widths", [(10,), (5, 3, 2)])
+@pytest.mark.parametrize("name", methods.CLASSIFIERS)
+def test_any_number_of_streams(name, widths):
+    names = tuple("abc"[: len(widths)])
+    streams = streams_lib.Streams(names, widths)
+    classifier = methods.classifier(config_of(name))
+    params = perturbed(classifier.create_params(jax.random.key(0), streams, NUM))
+    batch = batch_for(classifier)
+    loss, parts = classifier.loss(params, batch, jax.random.key(1), streams)
+    assert np.isfinite([float(loss), *map(float, parts.values())]).all()
+    found = classifier.predict(
+        classifier.finish(params, streams), example()["features"], 20, streams
+    )
+    assert found.scp.shape == (20, NUM) and np.isfinite(found.scp).all()
+    np.testing.assert_allclose(jnp.sum(found.sap), 1, rtol=1e-5)
+
+
+def test_logits_are_the_mean_over_the_streams_that_there_are():
+    rng = np.random.default_rng(0)
+    streams = streams_lib.Streams(("a", "b", "c"), (5, 3, 2))
+    params = perturbed(untrimmednet.create_params(jax.random.key(0), streams, NUM))
+    features = rng.normal(size=(20, 10)).astype(np.float32)
+    logits = np.mean(
+        [
+            part @ params[name]["classification"]["kernel"]
+            + params[name]["classification"]["bias"]
+            for name, part in streams.split(features).items()
+        ],
+        axis=0,
+    )
+    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    head = untrimmednet.fuse(params, streams)
+    found = untrimmednet.predict_soft(head, features, 20, streams)
+    np.testing.assert_allclose(found.scp, expected, rtol=1e-5)
+
+
 # Hide-and-Seek.
 
 

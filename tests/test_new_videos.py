@@ -91,6 +91,12 @@ def test_new_videos(trained, feature_folder, tmp_path):
         np.save(joint[-1], np.concatenate(streams, axis=1))
     done, found = localize(trained, "--data", *joint)
     assert found == {name: known[name] for name in ("video12", "video13")}
+    text = tmp_path / "video13.csv"
+    np.savetxt(text, np.load(joint[1]).astype(np.float32), delimiter=",")
+    done, found = localize(trained, "--data", joint[0], text)
+    assert found == {name: known[name] for name in ("video12", "video13")}
+    done, _ = localize(trained, "--data", tmp_path / "video.mp4")
+    assert "found the ending '.mp4', expected a folder, or a file" in done.stderr
     done, _ = localize(trained, "--data", feature_folder / "rgb" / "video12.npy")
     assert done.returncode == 2
     assert "expected (T, 10), the columns of rgb 6, flow 4" in done.stderr

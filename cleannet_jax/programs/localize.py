@@ -28,7 +28,7 @@ def parser() -> options.Parser:
         "--data",
         metavar="PATH",
         nargs="+",
-        help="feature folder, or .npy files of (T, D) with the streams side by side"
+        help="feature folder, or files of (T, D) with the streams side by side"
         " (default: the data that the run was trained on)",
     )
     made.add_option(
