@@ -306,6 +306,21 @@ def not_finite(values: np.ndarray) -> str:
     )
 
 
+def reversed_segments(
+    manifest: manifest_lib.Manifest, annotations: annotations_lib.Annotations
+) -> Iterator[Finding]:
+    """Segments that end before they start, which their subset cannot be evaluated with."""
+    for video in annotations.videos.values():
+        for fault in video.faults:
+            message = (
+                f"{fault.place}: found [{fault.segment[0]:g}, {fault.segment[1]:g}],"
+                " expected an end that is not before the start"
+            )
+            if video.subset == manifest.evaluation_subset:
+                message += ": the evaluation will stop at it"
+            yield as_warning("reversed segments", video.id, message)
+
+
 def set_findings(
     folder: str | os.PathLike,
     manifest: manifest_lib.Manifest,

@@ -153,6 +153,7 @@ def validate(
         and video.categories
     ]
     findings += findings_lib.value_findings(values, manifest, trained, scales)
+    findings += findings_lib.reversed_segments(manifest, annotations)
     findings += findings_lib.set_findings(folder, manifest, annotations, lengths)
     if is_for_training:
         findings += findings_lib.subset_findings(manifest, annotations, lengths)

@@ -343,6 +343,21 @@ def test_one_category_is_named(tmp_path):
     assert finding.kind == "one category" and "train stpn" in finding.message
 
 
+def test_reversed_segments_are_all_listed(tmp_path):
+    make_folder(tmp_path, {"a": 8, "b": 8}, subsets={"b": "validation"})
+    path = tmp_path / "annotations.json"
+    content = json.loads(path.read_text())
+    for name in "ab":
+        content["database"][name]["annotations"].append(
+            {"segment": [2, 1], "label": "Chop"}
+        )
+    path.write_text(json.dumps(content))
+    found = [f for f in validate(tmp_path).warnings if f.kind == "reversed segments"]
+    assert [finding.video for finding in found] == ["a", "b"]
+    assert "found [2, 1], expected an end" in found[0].message
+    assert [" will stop " in finding.message for finding in found] == [False, True]
+
+
 def test_one_subset_for_both_is_a_warning(tmp_path):
     make_folder(tmp_path, {"a": 8})
     manifest = make_manifest(evaluation_subset="training")
@@ -559,7 +574,7 @@ def test_program_reports_and_tells_errors_by_its_status(feature_folder, tmp_path
 def test_program_says_in_one_line_what_cannot_be_checked(feature_folder, tmp_path):
     (tmp_path / "empty").mkdir()
     for arguments, message in (
-        ((tmp_path / "empty",), "empty: no manifest.json in it; write one as in the"),
+        ((tmp_path / "empty",), "empty: no manifest.json in it; `cleannet init "),
         ((feature_folder, "--manifest", tmp_path / "x.json"), "x.json: no such file"),
         (
             (feature_folder, "--json", tmp_path / "no/x.json"),
