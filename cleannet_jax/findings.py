@@ -332,6 +332,17 @@ def set_findings(
     for video_id in sorted(stored - annotations.videos.keys()):
         message = f"video {video_id!r}: features, but not in {annotations.path}"
         yield as_warning("not annotated", video_id, message)
+    strays, lacking = (
+        stored - annotations.videos.keys(),
+        annotations.videos.keys() - stored,
+    )
+    hint = agreement.respelling(strays, lacking)
+    if hint:
+        message = (
+            f"{len(strays)} videos with features have ids that {annotations.path} lacks,"
+            f" {agreement.listed(strays)}{hint}"
+        )
+        yield as_warning("ids spelled in two ways", "", message)
     if not stored & annotations.videos.keys():
         error = feature_folder.no_features(
             folder, manifest=manifest, annotations=annotations

@@ -62,6 +62,8 @@ def open_for(
         timebase = _timebase(run, fps)
         streams, categories = description.streams, description.categories
         opened = open_files(paths, streams, timebase, categories=categories)
+        note = f"note: {_as_of(run, timebase)}"
+        opened = dataclasses.replace(opened, notes=(note, *opened.notes))
     else:
         opened = _open_folder_for(run, description, paths[0], manifest, fps)
     return dataset_lib.scaled(opened, description.config.feature_scales)
@@ -85,10 +87,18 @@ def _open_folder_for(
     made = manifest_of_run(folder.name, description.streams, timebase)
     opened = open_folder(folder, made, categories=categories)
     note = (
-        f"note: {own}: no such file: features are read as {made.file_pattern}, with"
-        f" {timebase.stride:g} frames a snippet at {timebase.fps:g} fps, as those of {run}"
+        f"note: {own}: no such file: features are read as {made.file_pattern},"
+        f" {_as_of(run, timebase)}"
     )
     return dataclasses.replace(opened, notes=(note, *opened.notes))
+
+
+def _as_of(run: pathlib.Path, timebase: runs.Timebase) -> str:
+    """What to say of a time base that is taken from a run."""
+    return (
+        f"{timebase.stride:g} frames a snippet at {timebase.fps:g} fps, as the data of"
+        f" {run}"
+    )
 
 
 def _timebase(run: pathlib.Path, fps: float | None) -> runs.Timebase:

@@ -22,6 +22,7 @@ _MATTERS = (
     "another time base would fit",
     "backbone has seen the evaluation subset",
     "features that never change",
+    "ids spelled in two ways",
     "label without category",
     "length against duration",
     "no features",

@@ -77,7 +77,7 @@ def test_new_videos(trained, feature_folder, tmp_path):
     # Without a manifest: the time base of the run, which is said.
     (partial / "manifest.json").unlink()
     done, found = localize(trained, "--data", partial)
-    assert "15 frames a snippet at 30 fps, as those of" in done.stdout
+    assert "15 frames a snippet at 30 fps, as the data of" in done.stdout
     assert found["video12"] == known["video12"]
     done, slow = localize(trained, "--data", partial, "--fps", "15")
     first, other = found["video12"][0], slow["video12"][0]
@@ -90,6 +90,7 @@ def test_new_videos(trained, feature_folder, tmp_path):
         joint.append(tmp_path / f"{name}.npy")
         np.save(joint[-1], np.concatenate(streams, axis=1))
     done, found = localize(trained, "--data", *joint)
+    assert "15 frames a snippet at 30 fps, as the data of" in done.stdout
     assert found == {name: known[name] for name in ("video12", "video13")}
     text = tmp_path / "video13.csv"
     np.savetxt(text, np.load(joint[1]).astype(np.float32), delimiter=",")

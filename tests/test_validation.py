@@ -358,6 +358,21 @@ def test_reversed_segments_are_all_listed(tmp_path):
     assert [" will stop " in finding.message for finding in found] == [False, True]
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("v_a", "without the prefix 'v_', 1 of them would be"),
+        ("A", "in other letters, capital or small, 1 of them would be"),
+    ],
+)
+def test_ids_spelled_in_two_ways(tmp_path, name, hint):
+    make_folder(tmp_path, {"a": 8, "b": 8, "c": 8})
+    for stream in ("rgb", "flow"):
+        (tmp_path / stream / "a.npy").rename(tmp_path / stream / f"{name}.npy")
+    found = [f for f in validate(tmp_path).warnings if "two ways" in f.kind]
+    assert len(found) == 1 and hint in found[0].message
+
+
 def test_one_subset_for_both_is_a_warning(tmp_path):
     make_folder(tmp_path, {"a": 8})
     manifest = make_manifest(evaluation_subset="training")

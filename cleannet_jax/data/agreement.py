@@ -84,7 +84,7 @@ def check_videos(
     if names and set(names).isdisjoint(known):
         raise errors.InputError(
             f"{source}: none of its video ids ({listed(names)}) is in {place}"
-            f" ({listed(known)}){_respelling(names, known)}"
+            f" ({listed(known)}){respelling(names, known)}"
         )
 
 
@@ -127,7 +127,7 @@ def disagreements(
         lines.append(
             "detections in videos that the annotations do not list, counted as false"
             f" positives: {count}, in {listed(strays)}"
-            f"{_respelling(strays, truths.videos)}"
+            f"{respelling(strays, truths.videos)}"
         )
     unused, count = _foreign(predictions.labels, predictions.label, truths.labels)
     if count:
@@ -160,6 +160,25 @@ def printable(name: str) -> str:
     return name if name.isprintable() else repr(name)
 
 
+def respelling(names: Collection[str], known: Collection[str]) -> str:
+    """Returns what would make unknown ids known, as the end of a sentence, or nothing."""
+    folded = {name.casefold(): name for name in known}
+    spellings: dict[str, Callable[[str], str]] = {
+        "without the prefix 'v_'": lambda name: name.removeprefix("v_"),
+        "with the prefix 'v_'": lambda name: f"v_{name}",
+        "without the file ending": lambda name: name.rpartition(".")[0],
+        "in other letters, capital or small": lambda name: folded.get(
+            name.casefold(), ""
+        ),
+    }
+    known = set(known)
+    for how, spell in spellings.items():
+        count = sum(spell(name) in known for name in names)
+        if count:
+            return f"; {how}, {count} of them would be"
+    return ""
+
+
 def _shortened(name: str) -> str:
     """The name in quotes, escaped; cut where it is longer than any name should be."""
     return repr(name if len(name) <= 100 else f"{name[:100]}...")
@@ -180,21 +199,6 @@ def _nearest(label: str, known: Collection[str]) -> str:
     # Comparing takes time with the square of the length; no label is this long.
     found = difflib.get_close_matches(label[:100], words, n=1, cutoff=0.0)
     return f" (the nearest is {found[0]!r})" if found else ""
-
-
-def _respelling(names: Collection[str], known: Collection[str]) -> str:
-    """What would make unknown ids known, as the end of a sentence; empty if nothing."""
-    spellings: dict[str, Callable[[str], str]] = {
-        "without the prefix 'v_'": lambda name: name.removeprefix("v_"),
-        "with the prefix 'v_'": lambda name: f"v_{name}",
-        "without the file ending": lambda name: name.rpartition(".")[0],
-    }
-    known = set(known)
-    for how, spell in spellings.items():
-        count = sum(spell(name) in known for name in names)
-        if count:
-            return f"; {how}, {count} of them would be"
-    return ""
 
 
 def _foreign(
