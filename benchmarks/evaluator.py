@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cleannet_jax.ops import contrast
+from cleannet_jax.ops import contrast, edges
 
 try:
     import torch
@@ -96,7 +96,7 @@ def vmapped_scores(scp: jax.Array, proposals: jax.Array) -> contrast.ProposalSco
         return jnp.pad(jnp.cumsum(signal), (1, 0))
 
     def of_category(psi):
-        sums = prefix_sums(psi), prefix_sums(contrast.edgeness(psi))
+        sums = prefix_sums(psi), prefix_sums(edges.edgeness(psi))
         return jax.vmap(functools.partial(one, *sums))(proposals)
 
     return jax.vmap(of_category, in_axes=1)(scp)
@@ -273,7 +273,7 @@ def main() -> None:
         print(f"\nT {snippets}, N {categories}, P {len(proposals)}")
         print_table(medians(contenders(scp, proposals)))
         few = proposals[:: max(len(proposals) // 600, 1)]
-        edge = np.asarray(jax.vmap(contrast.edgeness, 1, 1)(scp))
+        edge = np.asarray(jax.vmap(edges.edgeness, 1, 1)(scp))
         began = time.perf_counter()
         numpy_loop(scp, edge, few)
         loop = (time.perf_counter() - began) * len(proposals) / len(few)

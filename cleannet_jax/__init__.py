@@ -10,12 +10,14 @@ import typing
 
 if typing.TYPE_CHECKING:
     from cleannet_jax.ops.contrast import (
-        Extrema,
         ProposalScores,
         contrast_score,
-        edgeness,
         evaluate_proposals,
         proposal_scores,
+    )
+    from cleannet_jax.ops.edges import (
+        Extrema,
+        edgeness,
         temporal_contrast,
         windowed_extrema,
     )
@@ -39,7 +41,9 @@ __all__ = [
     "windowed_extrema",
 ]
 
+_EDGES = ("Extrema", "edgeness", "temporal_contrast", "windowed_extrema")
 _HOMES = dict.fromkeys(__all__, "cleannet_jax.ops.contrast") | {
+    **dict.fromkeys(_EDGES, "cleannet_jax.ops.edges"),
     "load_run": "cleannet_jax.run",
     "suppress": "cleannet_jax.ops.nms",
     "tiou": "cleannet_jax.ops.segments",

@@ -28,7 +28,7 @@ from cleannet_jax.data import snippets as snippets_lib
 from cleannet_jax.data.detections import files as detections_lib
 from cleannet_jax.data.layouts import feature_folder, table
 from cleannet_jax.metrics import average_precision
-from cleannet_jax.ops import contrast
+from cleannet_jax.ops import edges
 
 Params = Any
 
@@ -69,7 +69,7 @@ def open_dataset(config: config_lib.Config, data: str | None) -> dataset_lib.Dat
             folder,
             manifest=manifest,
             annotations=annotations,
-            window=contrast.WINDOW,
+            window=edges.WINDOW,
             scales=config.feature_scales,
             progress=lambda done, total: bar.update(done - bar.n),
         )

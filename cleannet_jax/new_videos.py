@@ -22,7 +22,7 @@ from cleannet_jax.data import manifest as manifest_lib
 from cleannet_jax.data.feature_files import found as found_lib
 from cleannet_jax.data.feature_files import table
 from cleannet_jax.data.layouts import feature_folder
-from cleannet_jax.ops import contrast
+from cleannet_jax.ops import edges
 
 # What stands for all videos with features in place of a subset's name.
 ALL = annotations_lib.EVERYTHING
@@ -154,7 +154,7 @@ def open_folder(
             folder,
             manifest=manifest,
             annotations=annotations,
-            window=contrast.WINDOW,
+            window=edges.WINDOW,
             categories=categories,
             progress=lambda done, total: bar.update(done - bar.n),
         )

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cleannet_jax.ops import contrast
+from cleannet_jax.ops import contrast, edges
 
 NAMES = contrast.ProposalScores._fields
 
@@ -110,7 +110,7 @@ STEP = [0.0, 0.0, 1.0, 1.0, 0.0, 0.0]
 def test_temporal_contrast_by_hand():
     psi = jnp.array(STEP)
     expected = [0, 1 / 2, 1, 1 / 2, 1, 0]
-    np.testing.assert_allclose(contrast.temporal_contrast(psi, window=3), expected)
+    np.testing.assert_allclose(edges.temporal_contrast(psi, window=3), expected)
 
 
 def test_edgeness_by_hand():
@@ -118,12 +118,12 @@ def test_edgeness_by_hand():
     # and minimum 4. Snippet 2 is at its maximum, after the minimum, and 4 conversely.
     psi = jnp.array(STEP)
     np.testing.assert_allclose(
-        contrast.edgeness(psi, window=3), [0, 1 / 2, 0, -1 / 2, 0, 0]
+        edges.edgeness(psi, window=3), [0, 1 / 2, 0, -1 / 2, 0, 0]
     )
 
 
 def test_windowed_extrema_have_absolute_positions_and_earliest_ties():
-    extrema = contrast.windowed_extrema(jnp.array(STEP), window=3)
+    extrema = edges.windowed_extrema(jnp.array(STEP), window=3)
     np.testing.assert_array_equal(extrema.argmin, [0, 0, 1, 4, 4, 4])
     np.testing.assert_array_equal(extrema.argmax, [0, 2, 2, 2, 3, 4])
     np.testing.assert_array_equal(extrema.minimum, [0, 0, 0, 0, 0, 0])
@@ -160,11 +160,9 @@ def test_edgeness_equals_reference(window):
         temporal_contrast, edge = reference_edgeness(psi, window)
         psi = jnp.asarray(psi)
         np.testing.assert_allclose(
-            contrast.temporal_contrast(psi, window=window), temporal_contrast, atol=1e-6
+            edges.temporal_contrast(psi, window=window), temporal_contrast, atol=1e-6
         )
-        np.testing.assert_allclose(
-            contrast.edgeness(psi, window=window), edge, atol=1e-6
-        )
+        np.testing.assert_allclose(edges.edgeness(psi, window=window), edge, atol=1e-6)
 
 
 def test_scores_equal_reference():
@@ -209,7 +207,7 @@ def test_the_two_references_agree():
 
 
 def test_constant_sequence_has_no_edgeness():
-    np.testing.assert_array_equal(contrast.edgeness(jnp.full(20, 0.7)), np.zeros(20))
+    np.testing.assert_array_equal(edges.edgeness(jnp.full(20, 0.7)), np.zeros(20))
 
 
 def test_contrast_is_action_plus_half_of_the_rest():
@@ -230,9 +228,9 @@ def test_shifting_sequence_and_proposals_changes_nothing():
 
 def test_reversing_time_keeps_temporal_contrast():
     psi = random_sequence(60)  # no ties
-    reversed_contrast = contrast.temporal_contrast(jnp.asarray(psi[::-1]))
+    reversed_contrast = edges.temporal_contrast(jnp.asarray(psi[::-1]))
     np.testing.assert_allclose(
-        reversed_contrast[::-1], contrast.temporal_contrast(jnp.asarray(psi))
+        reversed_contrast[::-1], edges.temporal_contrast(jnp.asarray(psi))
     )
 
 
@@ -261,16 +259,16 @@ def test_padding_changes_nothing(traced):
 
     def results(psi, length):
         return (
-            contrast.temporal_contrast(psi, length=length)[:40],
-            contrast.edgeness(psi, length=length)[:40],
+            edges.temporal_contrast(psi, length=length)[:40],
+            edges.edgeness(psi, length=length)[:40],
             *contrast.proposal_scores(psi, proposals, length=length),
         )
 
     padded = jax.jit(results)(garbage, 40) if traced else results(garbage, 40)
     for one, other in zip(results(jnp.asarray(psi), None), padded, strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
-    assert not np.any(contrast.edgeness(garbage, length=40)[40:])
-    assert not np.any(contrast.temporal_contrast(garbage, length=40)[40:])
+    assert not np.any(edges.edgeness(garbage, length=40)[40:])
+    assert not np.any(edges.temporal_contrast(garbage, length=40)[40:])
 
 
 def test_contrast_score_is_one_of_the_scores():
@@ -434,7 +432,7 @@ def test_empty_inputs(snippets, count):
     for score in scores:
         np.testing.assert_array_equal(score, np.zeros((2, count)))
     assert [g.shape for g in gradient] == [scp.shape, proposals.shape]
-    assert contrast.edgeness(scp[:, 0]).shape == (snippets,)
+    assert edges.edgeness(scp[:, 0]).shape == (snippets,)
 
 
 def test_no_valid_snippet_is_an_empty_video():
@@ -521,8 +519,8 @@ def test_bfloat16_is_summed_in_float32():
 
 def test_float64_has_its_own_accuracy():
     # Older versions of JAX have it in another place.
-    enable_x64 = getattr(jax, "enable_x64", None) or jax.experimental.enable_x64
-    with enable_x64(True):
+    place = jax if hasattr(jax, "enable_x64") else jax.experimental
+    with place.enable_x64(True):
         psi = np.float64(random_sequence(3000))
         proposals = np.float64(random_proposals(200, 3000))
         scores = jitted_scores(psi, proposals)
@@ -534,7 +532,7 @@ def test_float64_has_its_own_accuracy():
 def test_numpy_arrays_are_welcome_in_any_precision():
     psi = np.random.default_rng(0).random(20)  # float64
     proposals = np.array([[3.0, 9.0], [1.0, 2.0]])
-    extrema = contrast.windowed_extrema(psi)
+    extrema = edges.windowed_extrema(psi)
     np.testing.assert_allclose(
         extrema.maximum,
         np.maximum.reduce(

@@ -75,6 +75,43 @@ def whole(name: str, value: Any, *, least: int = 1) -> int:
     return number
 
 
+def one_category(scp: Any) -> jax.Array:
+    """The SCP [T] of one category; raises as `floats` does."""
+    way_out = "for all categories use evaluate_proposals or jax.vmap"
+    return floats("scp", scp, ("T",), way_out=way_out)
+
+
+def window(value: Any) -> int:
+    """The number of snippets to pool over, odd; raises as `whole` does."""
+    number = whole("window", value)
+    if number % 2 == 0:
+        raise ValueError(
+            f"window: expected an odd number of snippets, found {number}; the snippet"
+            " itself is in the middle"
+        )
+    return number
+
+
+def length(value: Any) -> jax.Array | None:
+    """The number of valid snippets, int32, or None.
+
+    Raises:
+      TypeError: if it is no integer.
+      ValueError: if there are several.
+    """
+    if value is None:
+        return None
+    array = jnp.asarray(value)
+    if array.shape != ():
+        raise ValueError(
+            f"length: expected one number, found shape {array.shape}; for a batch of"
+            " videos use jax.vmap"
+        )
+    if not jnp.issubdtype(array.dtype, jnp.integer):
+        raise TypeError(f"length: expected an integer, found {array.dtype}")
+    return array.astype(jnp.int32)
+
+
 def _fits(shape: tuple[int, ...], expected: Shape) -> bool:
     if expected[:1] == (...,):
         expected = expected[1:]

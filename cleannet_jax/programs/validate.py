@@ -53,7 +53,7 @@ def run(parsed: argparse.Namespace) -> int:
     from cleannet_jax import config as config_lib
     from cleannet_jax import cost, experiment, logs, validation
     from cleannet_jax.data import annotation_files, files
-    from cleannet_jax.ops import contrast
+    from cleannet_jax.ops import edges
     from cleannet_jax.report import validation as report_lib
 
     parsed.config = None
@@ -68,7 +68,7 @@ def run(parsed: argparse.Namespace) -> int:
             folder,
             manifest=manifest,
             annotations=annotations,
-            window=contrast.WINDOW,
+            window=edges.WINDOW,
             read_values=not parsed.headers_only,
             progress=lambda done, total: bar.update(done - bar.n),
         )
