@@ -302,6 +302,7 @@ def train_stage(
     bar = logs.progress_bar(f"stage {stage.name}", total=stage.steps, done=done)
     with logs.stop_requests() as stop, bar:
         checked = last_positive = done
+        told = False
         for step in range(done + 1, stage.steps + 1):
             state, metrics = train_step(state, next(batches), stage)
             bar.update()
@@ -317,11 +318,11 @@ def train_stage(
                 bar.set_postfix(loss=f"{values['loss']:.3f}")
                 log.write(stage.first_step + step, stage.name, values)
                 if values.get("positives") != 0:
-                    last_positive = step
-                elif collapse.is_long(step - last_positive, stage.steps):
+                    last_positive, told = step, False
+                elif not told and collapse.is_long(step - last_positive, stage.steps):
                     said = collapse.text(last_positive, step, stage.config)
                     print(f"{run}: {said}", flush=True)
-                    last_positive = step
+                    told = True
             if due or stopping:
                 checkpoint.save(manager, step, state, batches.get_state())
             if stopping:
