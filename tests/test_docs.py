@@ -4,6 +4,7 @@ A page's `sh` blocks are run from top to bottom in one folder, which holds what 
 says that it is run on.
 """
 
+import doctest
 import json
 import pathlib
 import re
@@ -118,3 +119,15 @@ def test_new_videos(place, feature_folder):
     (block,) = blocks("new_videos.md", "python")
     exec(block, names)  # noqa: S102
     assert names["video"].scp.shape == (40, 3)
+
+
+def test_the_readme_opens_with_what_the_evaluator_prints():
+    text = (DOCS.parent / "README.md").read_text()
+    (block,) = re.findall(r"```python\n(>>> .*?)```", text, re.DOTALL)
+    *setup, last = doctest.DocTestParser().get_examples(block)
+    names = {}
+    for step in setup:
+        exec(step.source, names)  # noqa: S102
+    found = eval(last.source, names)  # noqa: S307
+    shown = re.findall(r"\d\.\d+", last.want)
+    np.testing.assert_allclose(found, np.array(shown, float), atol=1e-5)
