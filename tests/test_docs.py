@@ -128,6 +128,6 @@ def test_the_readme_opens_with_what_the_evaluator_prints():
     names = {}
     for step in setup:
         exec(step.source, names)  # noqa: S102
-    found = eval(last.source, names)  # noqa: S307
+    found = eval(last.source, names)
     shown = re.findall(r"\d\.\d+", last.want)
     np.testing.assert_allclose(found, np.array(shown, float), atol=1e-5)
