@@ -143,6 +143,21 @@ def segment_findings(video: annotations_lib.Video) -> Iterator[Finding]:
             yield as_warning("odd segments to evaluate on", video.id, message)
 
 
+def reversed_findings(
+    video: annotations_lib.Video, manifest: manifest_lib.Manifest
+) -> Iterator[Finding]:
+    """Segments that end before they start, each of them."""
+    what = "times of its subset are not read"
+    if video.subset == manifest.evaluation_subset:
+        what = "its subset cannot be evaluated on"
+    for fault in video.faults:
+        message = (
+            f"{fault.place}: found the segment {list(fault.segment)} of"
+            f" {fault.label!r}, expected an end that is not before the start: {what}"
+        )
+        yield as_warning("segments that end before they start", video.id, message)
+
+
 def time_findings(
     video: annotations_lib.Video,
     length: int,

@@ -133,6 +133,7 @@ def validate(
         if is_for_training:
             findings += findings_lib.label_findings(video, manifest)
             findings += findings_lib.unknown_labels(video, manifest, categories)
+        findings += findings_lib.reversed_findings(video, manifest)
         if video.subset == manifest.evaluation_subset:
             findings += findings_lib.segment_findings(video)
         if length:

@@ -287,6 +287,31 @@ def test_segments_that_cannot_be_found_are_named(tmp_path):
     ]
 
 
+def test_segments_that_end_before_they_start_are_all_named(tmp_path):
+    subsets = {"b": "validation", "c": "elsewhere"}
+    make_folder(tmp_path, dict.fromkeys("abc", 8), subsets=subsets)
+    path = tmp_path / "annotations.json"
+    content = json.loads(path.read_text())
+    for name, times in {"a": [[2, 1]], "b": [[3, 2], [1, 0]], "c": [[4, 3]]}.items():
+        content["database"][name]["annotations"] += [
+            {"segment": segment, "label": "Chop"} for segment in times
+        ]
+    path.write_text(json.dumps(content))
+    report = validate(tmp_path)
+    assert report.errors == ()
+    unread, wrong = "times of its subset are not read", "its subset cannot be evaluated"
+    for finding, row, times, end in zip(
+        report.warnings,
+        ("['a'].annotations[2]", *("['b'].annotations[2]", "['b'].annotations[3]"))
+        + ("['c'].annotations[2]",),
+        ([2.0, 1.0], [3.0, 2.0], [1.0, 0.0], [4.0, 3.0]),
+        (unread, wrong, wrong, unread),
+        strict=True,
+    ):
+        assert f"database{row}: found the segment {times}" in finding.message
+        assert end in finding.message
+
+
 def told(report):
     """The warnings of a folder that only training videos are in."""
     return [f for f in report.warnings if f.kind != "nothing to evaluate on"]
