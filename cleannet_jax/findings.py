@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cleannet_jax import errors
-from cleannet_jax.data import agreement, arrays
+from cleannet_jax.data import agreement, arrays, units
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import manifest as manifest_lib
 from cleannet_jax.data.layouts import feature_folder
@@ -29,6 +29,9 @@ SMALLEST_SCALE, LARGEST_SCALE = 0.05, 20.0
 # Ratios of length to duration that differ by less are one; rounding to snippets and a
 # window at the end of short videos account for about as much.
 _SAME_RATIO = 0.02
+
+# So many segments do not all lie in the first second of their videos by chance.
+_FEW_SEGMENTS = 5
 
 
 class Finding(NamedTuple):
@@ -326,6 +329,8 @@ def set_findings(
         )
         yield as_error(error.kind, "", str(error))
     yield from _rate_findings(manifest, annotations, lengths)
+    yield from _window_findings(manifest, annotations, lengths)
+    yield from _unit_findings(manifest, annotations)
     seen = {name.casefold() for name in manifest.backbone_trained_on}
     if manifest.evaluation_subset.casefold() in seen:
         message = (
@@ -364,6 +369,63 @@ def _rate_findings(
             return
         message += '; if it is right as it is, say "trust_timebase": true there'
         yield as_error("another time base would fit", "", message)
+
+
+def _window_findings(
+    manifest: manifest_lib.Manifest,
+    annotations: annotations_lib.Annotations,
+    lengths: Mapping[str, int],
+) -> Iterator[Finding]:
+    """Windows longer than most videos, or less than a frame."""
+    window, place = manifest.window_frames, manifest.path or "manifest"
+    if window < 1:
+        message = (
+            f"{place}: window_frames: found {window:g}, expected frames, 1 or more: are"
+            " these seconds?"
+        )
+        yield as_warning("odd window", "", message)
+    frames = []
+    for video_id in lengths:
+        video = annotations.videos[video_id]
+        try:
+            fps = manifest_lib.timebase(manifest, video).fps
+        except errors.InputError:
+            continue
+        if video.duration:
+            frames.append((video.duration + _ROUNDING_SECONDS) * fps)
+    longer = sum(window > count for count in frames)
+    if 2 * longer > len(frames):
+        message = (
+            f"{place}: window_frames: found {window:g}, more frames than {longer} of"
+            f" {len(frames)} videos have, {np.median(frames):.0f} in the median"
+        )
+        yield as_warning("odd window", "", message)
+
+
+def _unit_findings(
+    manifest: manifest_lib.Manifest, annotations: annotations_lib.Annotations
+) -> Iterator[Finding]:
+    """Segments to evaluate on whose times cannot be seconds."""
+    rows, rates = [], []
+    for video in annotations.videos.values():
+        if video.subset != manifest.evaluation_subset or not video.timed:
+            continue
+        end = np.nan if video.duration is None else video.duration
+        rows += [(start, stop, end) for start, stop in video.segments.tolist()]
+        try:
+            rates.append(manifest_lib.timebase(manifest, video).fps)
+        except errors.InputError:
+            continue
+    times = np.array(rows, float).reshape(-1, 3)
+    segments_found, ends = times[:, :2], times[:, 2]
+    fps = float(np.median(rates)) if rates else None
+    line = units.late(segments_found, ends, fps=fps, what="segments")
+    # A few, or clips from their beginning, may well lie in the first second.
+    if len(times) >= _FEW_SEGMENTS and np.median(segments_found[:, 0]) > 0:
+        line = line or units.early(segments_found, ends, what="segments")
+    if line:
+        message = f"{annotations.path}: {manifest.evaluation_subset!r}: {line}"
+        yield as_warning("another unit would fit", "", message)
 
 
 def subset_findings(

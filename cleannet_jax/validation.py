@@ -20,6 +20,7 @@ from cleannet_jax.data import manifest as manifest_lib
 # Kinds of warnings that a reader of the numbers should know of.
 _MATTERS = (
     "another time base would fit",
+    "another unit would fit",
     "backbone has seen the evaluation subset",
     "features that never change",
     "label without category",

@@ -312,6 +312,54 @@ def test_segments_that_end_before_they_start_are_all_named(tmp_path):
         assert end in finding.message
 
 
+def timed_folder(folder, factor, segments):
+    """An evaluation video of 4 s with segments in another unit than seconds."""
+    make_folder(folder, {"a": 8, "b": 8}, subsets={"b": "validation"})
+    content = json.loads((folder / "annotations.json").read_text())
+    content["database"]["b"]["annotations"] = [
+        {"segment": [factor * time for time in segment], "label": label}
+        for segment in segments
+        for label in ("Chop", "Slice")
+    ]
+    (folder / "annotations.json").write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("factor", "word"),
+    [(1, ""), (30, "frames (fps 30)"), (1000, "milliseconds"), (0.25, "ratios")],
+)
+def test_unit_of_segments(tmp_path, factor, word):
+    timed_folder(tmp_path, factor, [(0.5, 1.5), (2, 3), (1, 4)])
+    found = [
+        f.message for f in validate(tmp_path).warnings if f.kind.startswith("another")
+    ]
+    assert len(found) == bool(word) and all(f"are these {word}" in m for m in found)
+
+
+def test_a_few_segments_may_lie_in_the_first_second(tmp_path):
+    timed_folder(tmp_path, 0.25, [(0.5, 1.5), (2, 3)])
+    assert validate(tmp_path).findings == ()
+    timed_folder(tmp_path, 0.25, [(0, 1.5), (0, 3), (0, 4)])
+    assert validate(tmp_path).findings == ()
+
+
+@pytest.mark.parametrize(
+    ("window", "expected"),
+    [
+        (1, ""),
+        (120, ""),
+        # 120 frames, and a twentieth of a second for rounding.
+        (122, "found 122, more frames than 2 of 2 videos have, 122 in the median"),
+        (0.5, "found 0.5, expected frames, 1 or more: are these seconds?"),
+    ],
+)
+def test_window_of_another_order(tmp_path, window, expected):
+    make_folder(tmp_path, {"a": 8, "b": 8}, subsets={"b": "validation"})
+    report = validate(tmp_path, manifest=make_manifest(window_frames=window))
+    found = [finding.message for finding in report.findings]
+    assert found == [f"manifest: window_frames: {expected}"] * bool(expected)
+
+
 def told(report):
     """The warnings of a folder that only training videos are in."""
     return [f for f in report.warnings if f.kind != "nothing to evaluate on"]
