@@ -1,5 +1,8 @@
 """Proposal lists of SSN: what is read, in seconds, and what is refused."""
 
+import json
+import pathlib
+
 import numpy as np
 import pytest
 
@@ -174,3 +177,42 @@ def test_numbers_that_mean_nothing_certain_are_refused(tmp_path):
     for row in ("50 78", "0.5 0.78"):
         with pytest.raises(errors.InputError, match="no time that cannot be seconds"):
             read(tmp_path, block("x", 3000, 30, [row]), durations=SECONDS)
+
+
+SMIL = pathlib.Path(__file__).parents[2] / "shared/data/thumos14_smil"
+
+
+@pytest.mark.skipif(not SMIL.is_dir(), reason="no real proposals")
+@pytest.mark.parametrize(
+    ("numbers", "scale", "is_said"),
+    [
+        # Of a video of d seconds: the two numbers, and what a second is in its rows.
+        (lambda d: (1, 1), lambda d: 1 / d, False),
+        (lambda d: (round(30 * d), 1), lambda d: 30, False),
+        (lambda d: (d, 30), lambda d: 30, False),
+        (lambda d: (round(30 * d), 30), lambda d: 30, True),
+        (lambda d: (int(25 * d), 25), lambda d: 25, True),
+    ],
+)
+def test_lists_of_real_proposals(tmp_path, numbers, scale, is_said):
+    database = json.loads((SMIL / "annotations.json").read_text())["database"]
+    results = json.loads((SMIL / "proposals_test.json").read_text())["results"]
+    known = {name: database[name]["duration"] for name in list(results)[:30]}
+    segments = {
+        name: [row["segment"] for row in results[name] if row["segment"][1] <= length]
+        for name, length in known.items()
+    }
+    content = ""
+    for name, length in known.items():
+        times = np.array(segments[name]).reshape(-1, 2) * scale(length)
+        rows = [f"{start:.4f} {end:.4f}" for start, end in times.tolist()]
+        content += block(name, *numbers(length), rows)
+    lines = []
+    found = read(tmp_path, content, durations=known, warn=lines.append)
+    assert len(lines) == is_said
+    for proposals in found:
+        np.testing.assert_allclose(
+            proposals.segments,
+            np.array(segments[proposals.video]).reshape(-1, 2),
+            atol=0.002 * known[proposals.video],
+        )
