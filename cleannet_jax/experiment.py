@@ -1,6 +1,7 @@
 """A whole experiment: train a method, localize with it and its baselines, evaluate."""
 
 import dataclasses
+import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ from cleannet_jax import (
 )
 from cleannet_jax import config as config_lib
 from cleannet_jax import localize as localize_lib
+from cleannet_jax import streams as streams_lib
 from cleannet_jax.data import annotation_files, files
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import dataset as dataset_lib
@@ -312,16 +314,38 @@ def restore(folder: pathlib.Path, description: runs.Description) -> Params:
 
 
 def check_streams(
-    dataset: dataset_lib.Dataset, description: runs.Description, folder: pathlib.Path
-) -> None:
-    """Raises an InputError unless features are as wide as those a run was trained on."""
-    found, expected = dataset.streams, description.streams
-    # Other names are people's affair, but not the same ones in another order.
-    reordered = (
-        set(found.names) == set(expected.names) and found.names != expected.names
-    )
-    if found.widths != expected.widths or reordered:
+    dataset: dataset_lib.Dataset,
+    expected: streams_lib.Streams,
+    folder: str | os.PathLike,
+) -> tuple[str, ...]:
+    """Returns what a reader should know of streams that a run is to localize in.
+
+    Args:
+      dataset: of the videos.
+      expected: the streams that the run was trained on.
+      folder: of the run.
+
+    Raises:
+      InputError: they are not as wide as those it was trained on, or in another order.
+    """
+    found = dataset.streams
+    if found.widths != expected.widths:
         raise errors.InputError(
-            f"{dataset.name}: found streams {found}, expected {expected}, those that"
-            f" {folder} was trained on"
+            f"{dataset.name}: found streams of {found.widths} columns, expected the "
+            f"{expected.widths} that {folder} was trained on"
         )
+    names = [name.casefold() for name in found.names]
+    trained_on = [name.casefold() for name in expected.names]
+    both = set(names) & set(trained_on)
+    if any(names.index(name) != trained_on.index(name) for name in both):
+        raise errors.InputError(
+            f"{dataset.name}: found the streams {', '.join(found.names)}, expected"
+            f" {', '.join(expected.names)} in that order, which {folder} was trained on"
+        )
+    if names == trained_on:
+        return ()
+    note = (
+        f"note: streams {', '.join(found.names)} are taken for"
+        f" {', '.join(expected.names)}, which {folder} was trained on"
+    )
+    return (note,)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cleannet_jax import errors
-from cleannet_jax.data import agreement, arrays
+from cleannet_jax.data import agreement, arrays, units
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import manifest as manifest_lib
 from cleannet_jax.data.layouts import feature_folder
@@ -29,6 +29,9 @@ SMALLEST_SCALE, LARGEST_SCALE = 0.05, 20.0
 # Ratios of length to duration that differ by less are one; rounding to snippets and a
 # window at the end of short videos account for about as much.
 _SAME_RATIO = 0.02
+
+# So many segments do not all lie in the first second of their videos by chance.
+_FEW_SEGMENTS = 5
 
 
 class Finding(NamedTuple):
@@ -141,6 +144,21 @@ def segment_findings(video: annotations_lib.Video) -> Iterator[Finding]:
                 f"{label!r} at {list(segment)}: {what}"
             )
             yield as_warning("odd segments to evaluate on", video.id, message)
+
+
+def reversed_findings(
+    video: annotations_lib.Video, manifest: manifest_lib.Manifest
+) -> Iterator[Finding]:
+    """Segments that end before they start, each of them."""
+    what = "times of its subset are not read"
+    if video.subset == manifest.evaluation_subset:
+        what = "its subset cannot be evaluated on"
+    for fault in video.faults:
+        message = (
+            f"{fault.place}: found the segment {list(fault.segment)} of"
+            f" {fault.label!r}, expected an end that is not before the start: {what}"
+        )
+        yield as_warning("segments that end before they start", video.id, message)
 
 
 def time_findings(
@@ -306,21 +324,6 @@ def not_finite(values: np.ndarray) -> str:
     )
 
 
-def reversed_segments(
-    manifest: manifest_lib.Manifest, annotations: annotations_lib.Annotations
-) -> Iterator[Finding]:
-    """Segments that end before they start, which their subset cannot be evaluated with."""
-    for video in annotations.videos.values():
-        for fault in video.faults:
-            message = (
-                f"{fault.place}: found [{fault.segment[0]:g}, {fault.segment[1]:g}],"
-                " expected an end that is not before the start"
-            )
-            if video.subset == manifest.evaluation_subset:
-                message += ": the evaluation will stop at it"
-            yield as_warning("reversed segments", video.id, message)
-
-
 def set_findings(
     folder: str | os.PathLike,
     manifest: manifest_lib.Manifest,
@@ -349,6 +352,8 @@ def set_findings(
         )
         yield as_error(error.kind, "", str(error))
     yield from _rate_findings(manifest, annotations, lengths)
+    yield from _window_findings(manifest, annotations, lengths)
+    yield from _unit_findings(manifest, annotations)
     seen = {name.casefold() for name in manifest.backbone_trained_on}
     if manifest.evaluation_subset.casefold() in seen:
         message = (
@@ -387,6 +392,63 @@ def _rate_findings(
             return
         message += '; if it is right as it is, say "trust_timebase": true there'
         yield as_error("another time base would fit", "", message)
+
+
+def _window_findings(
+    manifest: manifest_lib.Manifest,
+    annotations: annotations_lib.Annotations,
+    lengths: Mapping[str, int],
+) -> Iterator[Finding]:
+    """Windows longer than most videos, or less than a frame."""
+    window, place = manifest.window_frames, manifest.path or "manifest"
+    if window < 1:
+        message = (
+            f"{place}: window_frames: found {window:g}, expected frames, 1 or more: are"
+            " these seconds?"
+        )
+        yield as_warning("odd window", "", message)
+    frames = []
+    for video_id in lengths:
+        video = annotations.videos[video_id]
+        try:
+            fps = manifest_lib.timebase(manifest, video).fps
+        except errors.InputError:
+            continue
+        if video.duration:
+            frames.append((video.duration + _ROUNDING_SECONDS) * fps)
+    longer = sum(window > count for count in frames)
+    if 2 * longer > len(frames):
+        message = (
+            f"{place}: window_frames: found {window:g}, more frames than {longer} of"
+            f" {len(frames)} videos have, {np.median(frames):.0f} in the median"
+        )
+        yield as_warning("odd window", "", message)
+
+
+def _unit_findings(
+    manifest: manifest_lib.Manifest, annotations: annotations_lib.Annotations
+) -> Iterator[Finding]:
+    """Segments to evaluate on whose times cannot be seconds."""
+    rows, rates = [], []
+    for video in annotations.videos.values():
+        if video.subset != manifest.evaluation_subset or not video.timed:
+            continue
+        end = np.nan if video.duration is None else video.duration
+        rows += [(start, stop, end) for start, stop in video.segments.tolist()]
+        try:
+            rates.append(manifest_lib.timebase(manifest, video).fps)
+        except errors.InputError:
+            continue
+    times = np.array(rows, float).reshape(-1, 3)
+    segments_found, ends = times[:, :2], times[:, 2]
+    fps = float(np.median(rates)) if rates else None
+    line = units.late(segments_found, ends, fps=fps, what="segments")
+    # A few, or clips from their beginning, may well lie in the first second.
+    if len(times) >= _FEW_SEGMENTS and np.median(segments_found[:, 0]) > 0:
+        line = line or units.early(segments_found, ends, what="segments")
+    if line:
+        message = f"{annotations.path}: {manifest.evaluation_subset!r}: {line}"
+        yield as_warning("another unit would fit", "", message)
 
 
 def subset_findings(

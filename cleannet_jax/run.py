@@ -123,6 +123,7 @@ class Run:
             return experiment.open_dataset(self.config, None)
         manifest = experiment.read_manifest(pathlib.Path(data))
         opened = new_videos.open_folder(data, manifest, categories=self.categories)
+        experiment.check_streams(opened, self.streams, self.folder)
         return dataset_lib.scaled(opened, self.config.feature_scales)
 
     def _timebase(self, fps: float | None) -> Any:

@@ -109,7 +109,8 @@ def score_submission(
     categories, timebase_of = _read_index(
         place / "scp.json", snippet_seconds, offset_seconds
     )
-    content = _read_content(proposals_path, categories, annotations, names or {})
+    warn = warn or (lambda line: None)
+    content = _read_content(proposals_path, categories, annotations, names or {}, warn)
     seconds, ends = [], []
     for video, rows in content["results"].items():
         if not rows:
@@ -123,7 +124,7 @@ def score_submission(
         end = (len(scp) * timebase.stride + timebase.offset) / timebase.fps
         seconds += [row["segment"] for row in rows]
         ends += [end] * len(rows)
-    _check_times(proposals_path, seconds, ends, warn or (lambda line: None))
+    _check_times(proposals_path, seconds, ends, warn)
     _write_content(out, content)
     return len(ends)
 
@@ -133,11 +134,12 @@ def _read_content(
     categories: list[str],
     annotations: str | None,
     names: Mapping[int, str],
+    warn: Callable[[str], None],
 ) -> dict[str, Any]:
     """Proposals of any format as a submission, labels that are numbers with names."""
     ending = pathlib.Path(path).suffix.lower()
     if ending == ".txt" and _is_ssn(path):
-        return _ssn_submission(path, categories, annotations)
+        return _ssn_submission(path, categories, annotations, warn)
     if ending not in (".json", ""):
         found = detections_lib.read(path, names=names or None)
         if not np.isfinite(found.scores).all():
@@ -213,7 +215,10 @@ def _read_scp(
 
 
 def _ssn_submission(
-    path: str, categories: list[str], annotations: str | None
+    path: str,
+    categories: list[str],
+    annotations: str | None,
+    warn: Callable[[str], None],
 ) -> dict[str, Any]:
     """A proposal list of SSN as a submission without labels and scores."""
     if annotations is None:
@@ -226,6 +231,7 @@ def _ssn_submission(
         path,
         durations={video.id: video.duration for video in videos.values()},
         categories=sorted(categories),
+        warn=warn,
     )
     results = {
         proposals.video: [{"segment": pair} for pair in proposals.segments.tolist()]

@@ -20,6 +20,7 @@ from cleannet_jax.data import manifest as manifest_lib
 # Kinds of warnings that a reader of the numbers should know of.
 _MATTERS = (
     "another time base would fit",
+    "another unit would fit",
     "backbone has seen the evaluation subset",
     "features that never change",
     "ids spelled in two ways",
@@ -135,6 +136,7 @@ def validate(
         if is_for_training:
             findings += findings_lib.label_findings(video, manifest)
             findings += findings_lib.unknown_labels(video, manifest, categories)
+        findings += findings_lib.reversed_findings(video, manifest)
         if video.subset == manifest.evaluation_subset:
             findings += findings_lib.segment_findings(video)
         if length:
@@ -154,7 +156,6 @@ def validate(
         and video.categories
     ]
     findings += findings_lib.value_findings(values, manifest, trained, scales)
-    findings += findings_lib.reversed_segments(manifest, annotations)
     findings += findings_lib.set_findings(folder, manifest, annotations, lengths)
     if is_for_training:
         findings += findings_lib.subset_findings(manifest, annotations, lengths)

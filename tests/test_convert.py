@@ -419,6 +419,24 @@ def test_program_converts_and_goes_on(tmp_path, capsys, main):
     assert "(0 converted now, 3 before)" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [("rgb,flow", "rgb 6, flow 6"), ("rgb:8,flow:4", "rgb 8, flow 4")],
+)
+def test_program_says_where_columns_are_cut(tmp_path, capsys, main, order, expected):
+    (tmp_path / "joint").mkdir()
+    database = {}
+    for name, subset in (("a", "training"), ("b", "validation")):
+        np.save(tmp_path / f"joint/{name}.npy", np.ones((20, 12), np.float32))
+        database[name] = {"subset": subset, "duration": 3, "annotations": []}
+    truth = tmp_path / "truth.json"
+    truth.write_text(json.dumps({"database": database}))
+    arguments = [str(tmp_path / "joint"), "--to", str(tmp_path / "new")]
+    arguments += ["--layout", "opentad", "--annotations", str(truth), "--fps", "30"]
+    assert main([*arguments, "--stream-order", order]) == 0
+    assert f"  streams: {expected}\n" in capsys.readouterr().out
+
+
 def test_program_leaves_out_what_is_damaged(tmp_path, capsys, main):
     source = write_release(tmp_path / "TH14")
     path = source / "att_unfused/val.all.tsv"

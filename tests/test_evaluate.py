@@ -667,6 +667,24 @@ def test_frame_rate_is_that_of_the_annotations(write):
     )
 
 
+def test_ground_truth_in_another_unit_warns(write):
+    def multiplied(video):
+        rows = video["annotations"]
+        return video | {
+            "annotations": [
+                entry | {"segment": [1000 * time for time in entry["segment"]]}
+                for entry in rows
+            ]
+        }
+
+    database = {name: multiplied(video) for name, video in TIMED.items()}
+    (warning,) = warnings_of(write, times(1), database)
+    assert warning == (
+        "instances that begin after the end of their video: all 2; are these"
+        " milliseconds? Divide them by 1000"
+    )
+
+
 def test_detections_after_the_last_annotation_are_usual(write):
     database = {n: v | {"duration": None} for n, v in TIMED.items()}
     assert (

@@ -1,5 +1,8 @@
 """Proposal lists of SSN: what is read, in seconds, and what is refused."""
 
+import json
+import pathlib
+
 import numpy as np
 import pytest
 
@@ -117,3 +120,99 @@ def test_an_empty_list_is_refused(tmp_path):
         read(tmp_path, "\n")
     with pytest.raises(errors.InputError, match="no such file"):
         list(ssn.read_proposals(tmp_path / "x", durations={}, categories=()))
+
+
+def block(video, first, second, rows):
+    lines = ["# 1", video, first, second, 0, len(rows)]
+    return "".join(f"{line}\n" for line in [*lines, *(f"0 0 0 {row}" for row in rows)])
+
+
+# 3000 frames at 30 a second are the 100 s of the video; 1500 frames are 50 s.
+RATES = block("x", 3000, 30, ["1500 2340", "600 2900", "0 300"])
+SECONDS = {"x": 100.0, "y": 80.0}
+
+
+def test_frames_and_frames_a_second(tmp_path):
+    lines = []
+    options = {"durations": SECONDS, "warn": lines.append}
+    (found,) = read(tmp_path, RATES, **options)
+    expected = [[50, 78], [20, 2900 / 30], [0, 10]]
+    np.testing.assert_allclose(found.segments, expected, atol=1e-9)
+    (line,) = lines
+    assert "'x', 3000 and 30, are frames and fps" in line and "100 s" in line
+    # A block that says nothing by itself is read as the others are.
+    more = block("y", 2400, 30, [])
+    _, found = read(tmp_path, RATES + more, **options)
+    assert found.segments.shape == (0, 2)
+    # Durations that were rounded, or counted without the last frame, still fit.
+    (found,) = read(tmp_path, RATES, durations={"x": 99.0})
+    np.testing.assert_allclose(found.segments[0], [49.5, 77.22], atol=1e-9)
+
+
+def test_factors_of_a_length_are_no_frames(tmp_path):
+    lines = []
+    # 100 s at 30 frames a second, and a length of 50 units of two frames.
+    for first, second, scale in ((100, 30, 30), (1500, 2, 30), (0.5, 2, 0.01)):
+        rows = [f"{50 * scale} {78 * scale}", f"0 {10 * scale}"]
+        (found,) = read(
+            tmp_path,
+            block("x", first, second, rows),
+            durations=SECONDS,
+            warn=lines.append,
+        )
+        np.testing.assert_allclose(found.segments, [[50, 78], [0, 10]], atol=1e-9)
+    assert lines == []
+
+
+def test_numbers_that_mean_nothing_certain_are_refused(tmp_path):
+    # Another duration than 3000 / 30 s, and yet all rows in the first 1/30.
+    rows = [f"{start} {start + 280}" for start in range(0, 2700, 270)]
+    content = block("x", 3000, 30, rows)
+    with pytest.raises(errors.InputError, match="all rows within the first 1/30"):
+        read(tmp_path, content, durations={"x": 50.0})
+    # A row or two may lie there.
+    (found,) = read(tmp_path, block("x", 3000, 30, rows[:2]), durations={"x": 50.0})
+    assert found.segments[0][1] == pytest.approx(50 * 280 / 90000)
+    # Seconds or ratios after frames and fps.
+    for row in ("50 78", "0.5 0.78"):
+        with pytest.raises(errors.InputError, match="no time that cannot be seconds"):
+            read(tmp_path, block("x", 3000, 30, [row]), durations=SECONDS)
+
+
+SMIL = pathlib.Path(__file__).parents[2] / "shared/data/thumos14_smil"
+
+
+@pytest.mark.skipif(not SMIL.is_dir(), reason="no real proposals")
+@pytest.mark.parametrize(
+    ("numbers", "scale", "is_said"),
+    [
+        # Of a video of d seconds: the two numbers, and what a second is in its rows.
+        (lambda d: (1, 1), lambda d: 1 / d, False),
+        (lambda d: (round(30 * d), 1), lambda d: 30, False),
+        (lambda d: (d, 30), lambda d: 30, False),
+        (lambda d: (round(30 * d), 30), lambda d: 30, True),
+        (lambda d: (int(25 * d), 25), lambda d: 25, True),
+    ],
+)
+def test_lists_of_real_proposals(tmp_path, numbers, scale, is_said):
+    database = json.loads((SMIL / "annotations.json").read_text())["database"]
+    results = json.loads((SMIL / "proposals_test.json").read_text())["results"]
+    known = {name: database[name]["duration"] for name in list(results)[:30]}
+    segments = {
+        name: [row["segment"] for row in results[name] if row["segment"][1] <= length]
+        for name, length in known.items()
+    }
+    content = ""
+    for name, length in known.items():
+        times = np.array(segments[name]).reshape(-1, 2) * scale(length)
+        rows = [f"{start:.4f} {end:.4f}" for start, end in times.tolist()]
+        content += block(name, *numbers(length), rows)
+    lines = []
+    found = read(tmp_path, content, durations=known, warn=lines.append)
+    assert len(lines) == is_said
+    for proposals in found:
+        np.testing.assert_allclose(
+            proposals.segments,
+            np.array(segments[proposals.video]).reshape(-1, 2),
+            atol=0.002 * known[proposals.video],
+        )

@@ -2,12 +2,15 @@
 
 import json
 import shutil
+import types
 
 import numpy as np
 import programs
 import pytest
 
 import cleannet_jax
+from cleannet_jax import errors, experiment
+from cleannet_jax import streams as streams_lib
 from cleannet_jax.data import files
 
 
@@ -122,3 +125,36 @@ def test_new_videos(trained, feature_folder, tmp_path):
     feature_folder.rename(tmp_path / "elsewhere")
     done, _ = localize(trained)
     assert done.returncode == 2 and "say with --data where features are" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("names", "widths", "found"),
+    [
+        (("rgb", "flow"), (4, 4), ""),
+        (("RGB", "Flow"), (4, 4), ""),
+        (("flow", "rgb"), (4, 4), "expected rgb, flow in that order"),
+        (("rgb", "audio"), (4, 4), "expected rgb, flow in that order"),
+        (("rgb", "flow"), (6, 2), r"expected the \(4, 4\) that"),
+        (("rgb",), (8,), r"expected the \(4, 4\) that"),
+    ],
+)
+def test_streams_are_those_of_the_run(names, widths, found):
+    expected = streams_lib.Streams(("rgb", "flow"), (4, 4))
+    dataset = types.SimpleNamespace(
+        name="new", streams=streams_lib.Streams(names, widths)
+    )
+    if found:
+        with pytest.raises(errors.InputError, match=found):
+            experiment.check_streams(dataset, expected, "run")
+    else:
+        assert experiment.check_streams(dataset, expected, "run") == ()
+
+
+def test_streams_of_other_names_are_said():
+    expected = streams_lib.Streams(("rgb", "flow"), (4, 4))
+    dataset = types.SimpleNamespace(
+        name="new", streams=streams_lib.Streams(("still", "motion"), (4, 4))
+    )
+    assert experiment.check_streams(dataset, expected, "run") == (
+        "note: streams still, motion are taken for rgb, flow, which run was trained on",
+    )

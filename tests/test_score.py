@@ -175,6 +175,32 @@ def test_a_proposal_list_gets_the_category_of_its_best_contrast(tmp_path, scp):
         assert row["contrast"] == pytest.approx(max(scores), abs=2e-5)
 
 
+def test_a_proposal_list_with_frames_and_fps(tmp_path):
+    scp = np.full((200, 2), 0.05, np.float32)
+    scp[100:160, 0] = 0.95
+    np.save(tmp_path / "clip_a.npy", scp)
+    (tmp_path / "scp.json").write_text('{"categories": ["jump", "run"]}')
+    (tmp_path / "list.txt").write_text(
+        "# 0\nclip_a\n3000\n30\n1\n1 1500 2400\n3\n1 0.9000 0.9500 1500 2340\n"
+        "1 0.3000 0.3000 600 2900\n0 0.0000 0.0000 0 300\n"
+    )
+    video = {"subset": "test", "duration": 100, "annotations": []}
+    annotations = tmp_path / "annotations.json"
+    annotations.write_text(json.dumps({"database": {"clip_a": video}}))
+    arguments = ["--scp", tmp_path, "--proposals", tmp_path / "list.txt"]
+    arguments += ["--annotations", annotations, "--snippet-seconds", "0.5"]
+    done = programs.run("score", *arguments, "--out", tmp_path / "out.json")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("warning: ")
+    assert "3000 and 30, are frames and fps" in done.stdout.splitlines()[0]
+    rows = json.loads((tmp_path / "out.json").read_text())["results"]["clip_a"]
+    # Found with the segments of the same proposals in seconds.
+    expected = [([50, 78], 0.791), ([20, 96.67], 0.670), ([0, 10], 0.025)]
+    for row, (segment, value) in zip(rows, expected, strict=True):
+        assert row["segment"] == pytest.approx(segment, abs=0.005)
+        assert row["contrast"] == pytest.approx(value, abs=6e-4)
+
+
 def test_program_ends_with_one_line_and_2(tmp_path, scp):
     def run(*arguments):
         return programs.run("score", *arguments)

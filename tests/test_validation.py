@@ -287,6 +287,79 @@ def test_segments_that_cannot_be_found_are_named(tmp_path):
     ]
 
 
+def test_segments_that_end_before_they_start_are_all_named(tmp_path):
+    subsets = {"b": "validation", "c": "elsewhere"}
+    make_folder(tmp_path, dict.fromkeys("abc", 8), subsets=subsets)
+    path = tmp_path / "annotations.json"
+    content = json.loads(path.read_text())
+    for name, times in {"a": [[2, 1]], "b": [[3, 2], [1, 0]], "c": [[4, 3]]}.items():
+        content["database"][name]["annotations"] += [
+            {"segment": segment, "label": "Chop"} for segment in times
+        ]
+    path.write_text(json.dumps(content))
+    report = validate(tmp_path)
+    assert report.errors == ()
+    unread, wrong = "times of its subset are not read", "its subset cannot be evaluated"
+    for finding, row, times, end in zip(
+        report.warnings,
+        ("['a'].annotations[2]", *("['b'].annotations[2]", "['b'].annotations[3]"))
+        + ("['c'].annotations[2]",),
+        ([2.0, 1.0], [3.0, 2.0], [1.0, 0.0], [4.0, 3.0]),
+        (unread, wrong, wrong, unread),
+        strict=True,
+    ):
+        assert f"database{row}: found the segment {times}" in finding.message
+        assert end in finding.message
+
+
+def timed_folder(folder, factor, segments):
+    """An evaluation video of 4 s with segments in another unit than seconds."""
+    make_folder(folder, {"a": 8, "b": 8}, subsets={"b": "validation"})
+    content = json.loads((folder / "annotations.json").read_text())
+    content["database"]["b"]["annotations"] = [
+        {"segment": [factor * time for time in segment], "label": label}
+        for segment in segments
+        for label in ("Chop", "Slice")
+    ]
+    (folder / "annotations.json").write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("factor", "word"),
+    [(1, ""), (30, "frames (fps 30)"), (1000, "milliseconds"), (0.25, "ratios")],
+)
+def test_unit_of_segments(tmp_path, factor, word):
+    timed_folder(tmp_path, factor, [(0.5, 1.5), (2, 3), (1, 4)])
+    found = [
+        f.message for f in validate(tmp_path).warnings if f.kind.startswith("another")
+    ]
+    assert len(found) == bool(word) and all(f"are these {word}" in m for m in found)
+
+
+def test_a_few_segments_may_lie_in_the_first_second(tmp_path):
+    timed_folder(tmp_path, 0.25, [(0.5, 1.5), (2, 3)])
+    assert validate(tmp_path).findings == ()
+    timed_folder(tmp_path, 0.25, [(0, 1.5), (0, 3), (0, 4)])
+    assert validate(tmp_path).findings == ()
+
+
+@pytest.mark.parametrize(
+    ("window", "expected"),
+    [
+        (1, ""),
+        (120, ""),
+        # 120 frames, and a twentieth of a second for rounding.
+        (122, "found 122, more frames than 2 of 2 videos have, 122 in the median"),
+        (0.5, "found 0.5, expected frames, 1 or more: are these seconds?"),
+    ],
+)
+def test_window_of_another_order(tmp_path, window, expected):
+    make_folder(tmp_path, {"a": 8, "b": 8}, subsets={"b": "validation"})
+    report = validate(tmp_path, manifest=make_manifest(window_frames=window))
+    found = [finding.message for finding in report.findings]
+    assert found == [f"manifest: window_frames: {expected}"] * bool(expected)
+
+
 def told(report):
     """The warnings of a folder that only training videos are in."""
     return [f for f in report.warnings if f.kind != "nothing to evaluate on"]
@@ -341,21 +414,6 @@ def test_one_category_is_named(tmp_path):
     make_folder(tmp_path, {"a": 8, "b": 8}, labels={"a": ["Chop"], "b": ["Chop"]})
     (finding,) = told(validate(tmp_path))
     assert finding.kind == "one category" and "train stpn" in finding.message
-
-
-def test_reversed_segments_are_all_listed(tmp_path):
-    make_folder(tmp_path, {"a": 8, "b": 8}, subsets={"b": "validation"})
-    path = tmp_path / "annotations.json"
-    content = json.loads(path.read_text())
-    for name in "ab":
-        content["database"][name]["annotations"].append(
-            {"segment": [2, 1], "label": "Chop"}
-        )
-    path.write_text(json.dumps(content))
-    found = [f for f in validate(tmp_path).warnings if f.kind == "reversed segments"]
-    assert [finding.video for finding in found] == ["a", "b"]
-    assert "found [2, 1], expected an end" in found[0].message
-    assert [" will stop " in finding.message for finding in found] == [False, True]
 
 
 @pytest.mark.parametrize(

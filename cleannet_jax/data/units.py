@@ -82,7 +82,7 @@ def warnings(
     truths: average_precision.Instances,
     videos: Mapping[str, annotations_lib.Video],
 ) -> list[str]:
-    """Returns what the times of detections look like, if not like seconds, a line each.
+    """Returns what times look like, if not like seconds, a line each.
 
     Args:
       predictions: [M] detections.
@@ -104,6 +104,10 @@ def warnings(
         lines.append(line)
     is_apart = truths.label.size and np.median(truths.segments[:, 1]) > 2
     line = early(predictions.segments, ends) if is_apart else None
+    if line:
+        lines.append(line)
+    of_truths = _of_rows(truths, {v.id: v.duration for v in videos.values()})
+    line = late(truths.segments, of_truths, fps=fps, what="instances")
     if line:
         lines.append(line)
     return [*lines, *_whole_videos(predictions, truths, durations, videos)]

@@ -122,6 +122,7 @@ def _convert_features(parsed: argparse.Namespace, given: dict[str, Any]) -> int:
             progress=lambda done, total: bar.update(done - bar.n),
         )
     print(convert.report_text(report))
+    print(f"  streams: {source.streams}")
     if layout == "autoloc":
         ids = [name for name in source.ids if name not in report.left_out]
         _recover_heads(parsed, ids)

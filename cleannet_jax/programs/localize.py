@@ -85,9 +85,9 @@ def run(parsed: argparse.Namespace) -> int:
         folder, description, parsed.data, manifest=parsed.manifest, fps=parsed.fps
     )
     dataset = new_videos.chosen(opened, parsed.subset)
-    experiment.check_streams(dataset, description, folder)
+    notes = experiment.check_streams(dataset, description.streams, folder)
     ids = dataset.evaluation_ids
-    for note in (*dataset.notes, *dataset.warnings):
+    for note in (*notes, *dataset.notes, *dataset.warnings):
         print(note)
     if parsed.scp and config.scores:
         raise errors.InputError(
