@@ -133,7 +133,7 @@ def test_new_videos(trained, feature_folder, tmp_path):
         (("rgb", "flow"), (4, 4), ""),
         (("RGB", "Flow"), (4, 4), ""),
         (("flow", "rgb"), (4, 4), "expected rgb, flow in that order"),
-        (("rgb", "audio"), (4, 4), "expected rgb, flow in that order"),
+        (("audio", "rgb"), (4, 4), "expected rgb, flow in that order"),
         (("rgb", "flow"), (6, 2), r"expected the \(4, 4\) that"),
         (("rgb",), (8,), r"expected the \(4, 4\) that"),
     ],
