@@ -2,8 +2,8 @@
 
 Both are evaluated on the same resamples of the annotated videos. The difference of
 their mAP varies less over these than either mAP does, because videos that are hard for
-one are mostly hard for the other. It is called more than noise where 95 % of the
-resamples agree on its sign. This is the noise of the choice of videos; that of
+one are mostly hard for the other. It is called more than noise where its 95 % interval
+by `bootstrap.METHOD` is without zero. This is the noise of the choice of videos; that of
 training with another seed is not in it. Rates are in [0, 1].
 """
 
@@ -73,18 +73,25 @@ def compare(
             " counted as empty"
         )
     num_videos = np.unique(first.ranking.truth_video).size
-    draws = bootstrap.draw_videos(num_videos, samples=samples, seed=seed)
-    values = [
+    draws = bootstrap.draw_halves(num_videos, samples=samples, seed=seed)
+    halves = [
         evaluate.with_mean(bootstrap.mean_average_precision(report.ranking, draws))
         for report in (first, second)
     ]
-    low, high = bootstrap.interval(values[1] - values[0], level=evaluate.LEVEL)
+    difference = evaluate.with_mean(second.result.mean - first.result.mean)
+    low, high = bootstrap.interval(
+        difference,
+        bootstrap.standard_error(halves[1] - halves[0], num_videos=num_videos),
+        freedom=num_videos - 1,
+        level=evaluate.LEVEL,
+        least=-1,
+    )
     return Comparison(
         first=first,
         second=second,
         samples=samples,
         seed=seed,
-        difference=evaluate.with_mean(second.result.mean - first.result.mean),
+        difference=difference,
         low=low,
         high=high,
     )

@@ -76,9 +76,9 @@ def test_difference_in_one_video_is_noise(annotations):
     first[7] = False
     reports = [report_on(annotations, found) for found in (first, second)]
     result = compare.compare(*reports, samples=500)
-    # About a third of the resamples have no copy of that video.
+    # Half of the halves are without that video.
     assert result.difference[0] > 0
-    assert result.low[0] == 0 and not result.is_real.any()
+    assert result.low[0] < 0 < result.high[0] and not result.is_real.any()
 
 
 def test_only_like_is_compared(annotations):

@@ -159,16 +159,17 @@ def test_confidence_intervals_are_asked_for(report):
     found = report(RESULTS, samples=200, seed=3)
     again = report(RESULTS, samples=200, seed=3)
     np.testing.assert_array_equal(found.confidence.low, again.confidence.low)
-    # Of resamples of a and b: a has 1/2 or 1 for Dive and 1 for Throw; b alone has 0.
+    # Of two videos one says next to nothing: t with one degree of freedom is 12.7.
     mean = found.result.mean
     assert (found.confidence.low[:2] <= mean).all()
     assert (mean <= found.confidence.high[:2]).all()
     assert (found.confidence.low[0], found.confidence.high[0]) == (0, 1)
     lines = [line.split() for line in evaluation.as_text(found).splitlines()]
-    assert ["to", "100.00", "50.00", "75.00"] in lines
+    assert ["to", "100.00", "100.00", "100.00"] in lines
     content = results_lib.as_dict(found)["confidence"]
     assert (content["level"], content["samples"], content["seed"]) == (0.95, 200, 3)
     assert len(content["high"]) == 3
+    assert content["method"] == "half-samples of the videos, Student's t"
 
 
 def test_recall_is_asked_for(report):

@@ -3,6 +3,7 @@
 from typing import Any
 
 from cleannet_jax import compare, evaluate, results
+from cleannet_jax.metrics import bootstrap
 from cleannet_jax.report import tables
 
 
@@ -14,6 +15,7 @@ def as_dict(comparison: compare.Comparison) -> dict[str, Any]:
         "difference": {
             "unit": "percent",
             "level": evaluate.LEVEL,
+            "method": bootstrap.METHOD,
             "samples": comparison.samples,
             "seed": comparison.seed,
             "tious": comparison.first.result.tious.tolist(),
@@ -43,7 +45,7 @@ def as_text(comparison: compare.Comparison) -> str:
     verdict = "more than noise" if comparison.is_real[-1] else "not more than noise"
     conclusion = (
         f"the mean differs by {value:+.2f}, {evaluate.LEVEL:.0%} interval"
-        f" [{low:+.2f}, {high:+.2f}] over {comparison.samples} resamples of the"
+        f" [{low:+.2f}, {high:+.2f}] over {comparison.samples} halves of the"
         f" videos (seed {comparison.seed}): {verdict}"
     )
     return "\n".join([*table, conclusion])
