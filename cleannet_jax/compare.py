@@ -153,12 +153,8 @@ def compare_seeds(
     parts = (variance**2 / np.array([freedom, *freedoms])[:, None]).sum(axis=0)
     welch = np.floor(total**2 / np.where(parts > 0, parts, 1) + 1e-9)
     ends = [
-        bootstrap.interval(
-            value, error, freedom=int(number), level=level, least=-1
-        )
-        for value, error, number in zip(
-            difference, np.sqrt(total), welch, strict=True
-        )
+        bootstrap.interval(value, error, freedom=int(number), level=level, least=-1)
+        for value, error, number in zip(difference, np.sqrt(total), welch, strict=True)
     ]
     low, high = np.array(ends).T
     return SeedComparison(

@@ -569,6 +569,33 @@ def test_program_compares_two_files(write, tmp_path):
     assert content["first"]["confidence"]["samples"] == 100
 
 
+def test_program_compares_seeds(write, tmp_path):
+    worse = {"a": [row(segment=[0, 6], score=0.8)]}
+    contents = [RESULTS, RESULTS, worse, worse]
+    paths = [
+        write(f"p{index}.json", {"results": content})
+        for index, content in enumerate(contents)
+    ]
+    done = run(
+        *(*paths[:2], "--against", *paths[2:], "--tiou", "0.5"),
+        *("--ground-truth", write("gt.json", {"database": DATABASE})),
+        *("--json", tmp_path / "out.json"),
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    last = done.stdout.splitlines()[-1]
+    assert last.startswith(
+        "the means of 2 and 2 seeds, paired, differ by -37.50, 95% in"
+    )
+    content = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    assert content["difference"]["value"] == [-37.5, -37.5]
+    assert content["difference"]["seeds_paired"]
+    assert [report["predictions"] for report in content["second"]] == [
+        str(path) for path in paths[2:]
+    ]
+    done = run(*paths, "--ground-truth", tmp_path / "gt.json")
+    assert "expected one or two PREDICTIONS, found 4" in done.stderr
+
+
 def test_program_reads_text_and_writes_parents(write, tmp_path):
     both = [DIVE | {"label": name} for name in ("CliffDiving", "Diving")]
     database = {"video_test_0000004": {"subset": "test", "annotations": both}}
