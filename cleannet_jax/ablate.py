@@ -20,8 +20,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from cleannet_jax import compare as compare_lib
 from cleannet_jax import config as config_lib
-from cleannet_jax import experiment, localize, logs, runs, train
+from cleannet_jax import errors, evaluate, experiment, localize, logs, runs, train
 from cleannet_jax import methods as methods_lib
 from cleannet_jax import results as results_lib
 from cleannet_jax.data import dataset as dataset_lib
@@ -32,6 +33,9 @@ from cleannet_jax.localizers import table
 Params = Any
 
 _MANY_MAPS = 40_000
+
+# Halves of the videos that a difference of two methods is evaluated on.
+_SAMPLES = 1000
 
 
 class Result(NamedTuple):
@@ -245,4 +249,80 @@ def collect(
     )
     return Ablation(
         config.dataset, data, dataset.generated, config.tious, results, cautions
+    )
+
+
+def parse_pairs(text: str, methods: Sequence[str]) -> list[tuple[str, str]]:
+    """Returns the pairs in a text such as full:plain,t:simple; none in an empty one.
+
+    Args:
+      text: pairs with commas between them.
+      methods: of the ablation.
+
+    Raises:
+      InputError: a part is not a pair of two of the methods.
+    """
+    pairs = []
+    for part in filter(None, text.split(",")):
+        first, _, second = part.strip().partition(":")
+        if first == second or not {first, second} <= set(methods):
+            raise errors.InputError(
+                f"--compare: found {part.strip()!r}, expected A:B of two of"
+                f" {', '.join(methods)}"
+            )
+        pairs.append((first, second))
+    return pairs
+
+
+def compare(
+    config: config_lib.Config,
+    dataset: dataset_lib.Dataset,
+    pairs: Sequence[tuple[str, str]],
+    seeds: Sequence[int],
+    folder: pathlib.Path,
+) -> list[compare_lib.SeedComparison]:
+    """Returns by how much A's mean over seeds is above B's, for each pair (A, B).
+
+    Paired over videos and seeds. The intervals hold all true differences together 95
+    times of a hundred, by Bonferroni: with P pairs each is one of 1 - 0.05 / P.
+
+    Args:
+      config: as for `ablate`.
+      dataset: what was evaluated on.
+      pairs: of methods whose cells are done.
+      seeds: of the cells.
+      folder: of the ablation.
+
+    Raises:
+      InputError: the detections of a cell are not there.
+    """
+    level = 1 - (1 - evaluate.LEVEL) / max(1, len(pairs))
+    reports = {
+        method: [_report(config, dataset, method, seed, folder) for seed in seeds]
+        for method in dict.fromkeys(method for pair in pairs for method in pair)
+    }
+    return [
+        compare_lib.compare_seeds(
+            reports[other], reports[method], samples=_SAMPLES, level=level
+        )
+        for method, other in pairs
+    ]
+
+
+def _report(
+    config: config_lib.Config,
+    dataset: dataset_lib.Dataset,
+    method: str,
+    seed: int,
+    folder: pathlib.Path,
+) -> evaluate.Report:
+    """The evaluation of a cell's detections."""
+    path = _cell_folder(folder, method, seed) / "predictions" / f"{method}.json"
+    return evaluate.evaluate(
+        evaluate.read_predictions(path),
+        dataset.annotations,
+        subset=dataset.evaluation_subset,
+        tious=config.tious,
+        protocol=config.protocol,
+        source=str(path),
     )

@@ -52,14 +52,14 @@ ACTIVITYNET_TIOUS = average_recall.TIOUS
 # Of the characteristics of instances in a diagnosis.
 BINS = diagnosis_lib.BINS
 
-# Of the resamples, how many a confidence interval holds.
+# How many confidence intervals of a hundred are to hold what they are of, over 100.
 LEVEL = 0.95
 
 NO_DETECTION = "there is no detection"
 
 
 class Confidence(NamedTuple):
-    """Confidence intervals of the mAP over resamples of the videos.
+    """Confidence intervals of the mAP by `bootstrap.METHOD`; each holds its mAP.
 
     Attributes:
       samples: number of resamples.
@@ -400,9 +400,15 @@ def _confidence(
 ) -> Confidence:
     """The intervals of the mAP over resamples of the videos."""
     num_videos = np.unique(ranking.truth_video).size
-    draws = bootstrap.draw_videos(num_videos, samples=samples, seed=seed)
-    values = with_mean(bootstrap.mean_average_precision(ranking, draws))
-    return Confidence(samples, seed, *bootstrap.interval(values, level=LEVEL))
+    draws = bootstrap.draw_halves(num_videos, samples=samples, seed=seed)
+    halves = with_mean(bootstrap.mean_average_precision(ranking, draws))
+    ends = bootstrap.interval(
+        with_mean(average_precision.average(ranking).mean),
+        bootstrap.standard_error(halves, num_videos=num_videos),
+        freedom=num_videos - 1,
+        level=LEVEL,
+    )
+    return Confidence(samples, seed, *ends)
 
 
 def _warnings(

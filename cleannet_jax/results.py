@@ -11,7 +11,7 @@ import numpy as np
 
 from cleannet_jax import collapse, evaluate
 from cleannet_jax.data import agreement, units
-from cleannet_jax.metrics import average_precision, average_recall
+from cleannet_jax.metrics import average_precision, average_recall, bootstrap
 from cleannet_jax.metrics import diagnosis as diagnosis_lib
 
 # The ranges that papers average over: first, last, how many.
@@ -102,6 +102,7 @@ def _confidence_dict(confidence: evaluate.Confidence | None) -> dict[str, Any] |
         return None
     return {
         "level": evaluate.LEVEL,
+        "method": bootstrap.METHOD,
         "samples": confidence.samples,
         "seed": confidence.seed,
         "low": (100 * confidence.low).tolist(),

@@ -156,3 +156,38 @@ def test_a_classifier_shares_the_folder_of_its_seed(tiny, feature_folder, tmp_pa
     description = runs.read_description(place / "w_talc-seed0")
     assert description.config.classifier == "w_talc"
     assert (place / "w_talc-seed0" / "scp" / "scp.json").exists()
+
+
+def test_pairs_are_compared(tiny, feature_folder, tmp_path):
+    folder, names = tmp_path / "out", ("plain", "w_talc")
+    run(tiny, feature_folder, folder, names)
+    dataset = experiment.open_dataset(tiny, str(feature_folder))
+    pairs = ablate.parse_pairs("plain:w_talc, w_talc:plain", names)
+    found = ablate.compare(tiny, dataset, pairs, (0, 1), folder)
+    ablation.write_comparisons(pairs, found, folder, generated=False)
+    content = json.loads((folder / "comparisons.json").read_text())
+    maps = {
+        name: [
+            json.loads(
+                (folder / f"cells/{name}-seed{seed}/results/{name}.json").read_text()
+            )["mean"]
+            for seed in (0, 1)
+        ]
+        for name in names
+    }
+    expected = np.mean(maps["plain"]) - np.mean(maps["w_talc"])
+    one, other = content["pairs"]
+    assert tuple(one["pair"]) == pairs[0] == names
+    np.testing.assert_allclose(one["value"][-1], expected)
+    np.testing.assert_allclose(other["low"], np.negative(one["high"]), atol=1e-9)
+    # 5 % over two pairs.
+    assert one["level"] == pytest.approx(0.975) and one["seeds"] == [2, 2]
+    text = (folder / "comparisons.txt").read_text()
+    assert "plain - w_talc" in text and "97.5% intervals" in text
+
+
+def test_no_pairs_unless_named():
+    assert ablate.parse_pairs("", ("full", "plain")) == []
+    for text in ("full", "full:full", "full:plian"):
+        with pytest.raises(errors.InputError, match=f"--compare: found '{text}'"):
+            ablate.parse_pairs(text, ("full", "plain"))

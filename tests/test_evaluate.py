@@ -159,16 +159,17 @@ def test_confidence_intervals_are_asked_for(report):
     found = report(RESULTS, samples=200, seed=3)
     again = report(RESULTS, samples=200, seed=3)
     np.testing.assert_array_equal(found.confidence.low, again.confidence.low)
-    # Of resamples of a and b: a has 1/2 or 1 for Dive and 1 for Throw; b alone has 0.
+    # Of two videos one says next to nothing: t with one degree of freedom is 12.7.
     mean = found.result.mean
     assert (found.confidence.low[:2] <= mean).all()
     assert (mean <= found.confidence.high[:2]).all()
     assert (found.confidence.low[0], found.confidence.high[0]) == (0, 1)
     lines = [line.split() for line in evaluation.as_text(found).splitlines()]
-    assert ["to", "100.00", "50.00", "75.00"] in lines
+    assert ["to", "100.00", "100.00", "100.00"] in lines
     content = results_lib.as_dict(found)["confidence"]
     assert (content["level"], content["samples"], content["seed"]) == (0.95, 200, 3)
     assert len(content["high"]) == 3
+    assert content["method"] == "half-samples of the videos, Student's t"
 
 
 def test_recall_is_asked_for(report):
@@ -566,6 +567,33 @@ def test_program_compares_two_files(write, tmp_path):
     assert content["difference"]["value"] == [-37.5, -37.5]
     assert content["difference"]["samples"] == 100
     assert content["first"]["confidence"]["samples"] == 100
+
+
+def test_program_compares_seeds(write, tmp_path):
+    worse = {"a": [row(segment=[0, 6], score=0.8)]}
+    contents = [RESULTS, RESULTS, worse, worse]
+    paths = [
+        write(f"p{index}.json", {"results": content})
+        for index, content in enumerate(contents)
+    ]
+    done = run(
+        *(*paths[:2], "--against", *paths[2:], "--tiou", "0.5"),
+        *("--ground-truth", write("gt.json", {"database": DATABASE})),
+        *("--json", tmp_path / "out.json"),
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    last = done.stdout.splitlines()[-1]
+    assert last.startswith(
+        "the means of 2 and 2 seeds, paired, differ by -37.50, 95% in"
+    )
+    content = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    assert content["difference"]["value"] == [-37.5, -37.5]
+    assert content["difference"]["seeds_paired"]
+    assert [report["predictions"] for report in content["second"]] == [
+        str(path) for path in paths[2:]
+    ]
+    done = run(*paths, "--ground-truth", tmp_path / "gt.json")
+    assert "expected one or two PREDICTIONS, found 4" in done.stderr
 
 
 def test_program_reads_text_and_writes_parents(write, tmp_path):

@@ -1,31 +1,48 @@
 """How far a mAP depends on which videos happened to be evaluated.
 
-A bootstrap over videos: each resample draws as many videos with replacement as were
-annotated, and the mAP is computed as if a video drawn twice were two videos. Matching
-happens within a video, so it is done once, and a resample only weighs its outcome.
-Videos without ground truth are in every resample. NumPy in float64.
+Each resample is a half of the annotated videos, drawn without replacement. The spread
+of its mAP around the mean of all halves is that of the mAP of all videos: half as many
+videos have twice the variance, of which the half that is left out, the complement, has
+its share (McCarthy, Rev. ISI 1969; the jackknife of Shao and Wu, Ann. Statist. 1989,
+that leaves out half). The interval is the mAP itself plus and minus Student's t times
+that spread.
+
+The bootstrap with replacement is not used. It counts a video that is drawn twice as
+two; their detections have equal scores, precision at the last of them is that of all,
+and so interpolated AP rises. With few videos its percentiles may all lie above the mAP
+that they are of. Bias correction and acceleration (BCa, Efron, JASA 1987) move the ends
+down, and leave them as narrow as they were, because a category's videos that are drawn
+twice hide how few there are: `benchmarks/coverage.py` measures it.
+
+Matching happens within a video, so it is done once, and a resample only weighs its
+outcome. Videos without ground truth are in every resample. NumPy in float64.
 """
 
 import numpy as np
 
-from cleannet_jax.metrics import average_precision
+from cleannet_jax.metrics import average_precision, student
+
+# What an interval is, in the words of a report.
+METHOD = "half-samples of the videos, Student's t"
 
 _ELEMENTS = 1 << 22  # Weighed detections at a time: bounds the memory only.
 
 
-def draw_videos(num_videos: int, *, samples: int, seed: int) -> np.ndarray:
-    """Returns how often each video is in each resample.
+def draw_halves(num_videos: int, *, samples: int, seed: int) -> np.ndarray:
+    """Returns which videos are in each half; of an odd number, the smaller half.
 
     Args:
-      num_videos: A, annotated videos, at least one.
+      num_videos: A, annotated videos, at least one; of one, it is in every resample.
       samples: B, number of resamples.
       seed: of the draw; the same seed gives the same resamples.
 
     Returns:
-      [B, A] int, each row of sum A.
+      [B, A] int of 0 and 1, each row of sum A // 2, and at least one.
     """
     rng = np.random.default_rng(seed)
-    return rng.multinomial(num_videos, np.full(num_videos, 1 / num_videos), samples)
+    half = np.zeros(num_videos, int)
+    half[: max(1, num_videos // 2)] = 1
+    return rng.permuted(np.tile(half, (samples, 1)), axis=1)
 
 
 def mean_average_precision(
@@ -35,8 +52,8 @@ def mean_average_precision(
 
     Args:
       ranking: detections after matching, at K thresholds.
-      draws: [B, A] int, how often each annotated video is in a resample, in the order
-        of `ranking.videos`; no row is zero.
+      draws: [B, A] int, how often each annotated video is in a resample, usually 0 or
+        1, in the order of `ranking.videos`; no row is zero.
 
     Returns:
       [B, K] in [0, 1].
@@ -49,19 +66,46 @@ def mean_average_precision(
     return np.concatenate(blocks)
 
 
-def interval(values: np.ndarray, *, level: float) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the ends of the interval that holds the middle `level` of the resamples.
+def standard_error(halves: np.ndarray, *, num_videos: int) -> np.ndarray:
+    """Returns the standard error of a statistic of all videos, from its halves.
+
+    sqrt(h / (A - h) · mean over halves of (value - mean)^2), where h = A // 2.
 
     Args:
-      values: [B, ...] a number of each resample.
+      halves: [B, ...] the statistic of each of `draw_halves`.
+      num_videos: A.
+
+    Returns:
+      [...], at least 0; infinite where there is one video, of which nothing is known.
+    """
+    half = num_videos // 2
+    if not half:
+        return np.full(np.shape(halves)[1:], np.inf)
+    return np.sqrt(half / (num_videos - half)) * np.std(halves, axis=0)
+
+
+def interval(
+    value: np.ndarray,
+    error: np.ndarray,
+    *,
+    freedom: int,
+    level: float,
+    least: float = 0.0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the ends of the interval value ± t · error, cut to the possible values.
+
+    Args:
+      value: [...] the statistic of all videos, in [least, 1]; every interval holds it.
+      error: [...] its standard error, such as that of `standard_error`.
+      freedom: degrees of freedom of t; A - 1 for A videos, and at least one.
       level: in (0, 1), such as 0.95.
+      least: 0 for a mAP, -1 for a difference of two.
 
     Returns:
       Lower and upper ends, each [...].
     """
-    tail = (1 - level) / 2
-    low, high = np.quantile(values, [tail, 1 - tail], axis=0)
-    return low, high
+    reach = student.quantile(level, freedom=max(1, freedom)) * error
+    return np.maximum(value - reach, least), np.minimum(value + reach, 1)
 
 
 def _longest(ranking: average_precision.Ranking) -> int:

@@ -33,6 +33,13 @@ def parser() -> options.Parser:
         "--seeds", type=int, default=5, metavar="N", help="seeds 0 to N - 1 are run"
     )
     made.add_option(
+        "--compare",
+        default="",
+        metavar="PAIRS",
+        help="as full:plain,t:simple: by how much the first's mean over seeds is above"
+        " the second's, with 95% intervals for all pairs together (Bonferroni)",
+    )
+    made.add_option(
         "--diagnose",
         choices=evaluate.BINS,
         default="thumos14",
@@ -60,6 +67,7 @@ def run(parsed: argparse.Namespace) -> int:
         raise errors.InputError("--seed: the seeds are 0 to N - 1, and --seeds is N")
     compilation.cache(parsed.compilation_cache)
     names = methods.named(parsed.methods)
+    pairs = ablate.parse_pairs(parsed.compare, names)
     config = options.read_config(parsed)
     ablate.check(config, names)
     dataset = experiment.open_dataset(config, parsed.data)
@@ -77,5 +85,10 @@ def run(parsed: argparse.Namespace) -> int:
         ),
     )
     text = ablation.as_text(found, warnings=dataset.warnings)
+    if pairs:
+        compared = ablate.compare(config, dataset, pairs, range(parsed.seeds), folder)
+        forms = {"generated": dataset.generated}
+        ablation.write_comparisons(pairs, compared, folder, **forms)
+        text += "\n" + ablation.comparisons_as_text(pairs, compared, **forms)
     print(f"\n{text}\ntables, predictions and models: {folder}")
     return 0

@@ -5,11 +5,14 @@
     cleannet evaluate detections.txt --ground-truth thumos14.json --subset test \\
         --protocol thumos14 --variant 210 --tiou 0.1:0.1:0.7 --per-category
     cleannet evaluate mine.json theirs.json --ground-truth thumos14.json
+    cleannet evaluate a0.json a1.json a2.json --against b0.json b1.json b2.json \\
+        --ground-truth thumos14.json
 
 Detections are an ActivityNet submission, THUMOS14's text (.txt), a table (.csv), or
 ActionFormer's eval_results.pkl (.pkl); the ground truth is ActivityNet's JSON, a table
 (.csv), or a folder of THUMOS14's text files. Labels that are numbers need --labels. Of two
-files of detections it is also said whether they differ by more than noise. The exit
+files of detections it is also said whether they differ by more than noise, and with
+--against, of two methods with several seeds each, whether their means do. The exit
 status is 0, or 2 with the reason in one line where an input cannot be used.
 docs/evaluation.md says what each option means.
 """
@@ -35,7 +38,18 @@ def parser() -> options.Parser:
 
     made = options.Parser("evaluate", __doc__, takes="PREDICTIONS [PREDICTIONS] ")
     made.add_argument(
-        "predictions", metavar="PREDICTIONS", nargs="+", help="one or two files"
+        "predictions",
+        metavar="PREDICTIONS",
+        nargs="+",
+        help="one or two files, or more before --against, a seed each",
+    )
+    made.add_option(
+        "--against",
+        metavar="PREDICTIONS",
+        nargs="+",
+        default=[],
+        help="files of another method, a seed each: by how much its mean differs; paired"
+        " by their order where there are as many",
     )
     made.add_option("--ground-truth", metavar="FILE", required=True, help="annotations")
     made.add_option(
@@ -109,7 +123,7 @@ def parser() -> options.Parser:
         metavar="N",
         type=int,
         help="95% confidence intervals from N resamples of the videos (default: 0,"
-        f" or {_SAMPLES} to compare two files)",
+        f" or {_SAMPLES} to compare)",
     )
     made.add_option("--seed", type=int, default=0, help="of the resamples", metavar="N")
     made.add_option("--json", metavar="OUT", help="write the report to a file too")
@@ -128,13 +142,14 @@ def run(parsed: argparse.Namespace) -> int:
     from cleannet_jax.data import files
     from cleannet_jax.report import evaluation
 
-    if len(parsed.predictions) > 2:
+    if len(parsed.predictions) > 2 and not parsed.against:
         raise errors.InputError(
-            f"expected one or two PREDICTIONS, found {len(parsed.predictions)}"
+            f"expected one or two PREDICTIONS, found {len(parsed.predictions)};"
+            " the seeds of another method go after --against"
         )
     if (parsed.bootstrap or 0) < 0 or parsed.seed < 0:
         raise errors.InputError("--bootstrap and --seed: expected 0 or more")
-    inputs = (*parsed.predictions, parsed.ground_truth, parsed.labels)
+    inputs = (*parsed.predictions, *parsed.against, parsed.ground_truth, parsed.labels)
     for option, path in (("--json", parsed.json), ("--csv", parsed.csv)):
         if path and path in inputs:
             raise errors.InputError(f"{option}: {path} is an input of this command")
@@ -170,6 +185,16 @@ def _result(
         evaluation.as_text(report, per_category=parsed.per_category)
         for report in reports
     ]
+    if parsed.against:
+        count = len(parsed.predictions)
+        found = compare.compare_seeds(
+            reports[:count],
+            reports[count:],
+            samples=parsed.bootstrap or _SAMPLES,
+            seed=parsed.seed,
+        )
+        texts.append(comparison.seeds_as_text(found))
+        return "\n\n".join(texts), comparison.seeds_as_dict(found)
     if len(reports) == 1:
         return texts[0], results.as_dict(reports[0])
     difference = compare.compare(
@@ -188,7 +213,7 @@ def _reports(parsed: argparse.Namespace) -> list[Any]:
     names = evaluate.read_names(parsed.labels) if parsed.labels else None
     annotations = evaluate.read_annotations(parsed.ground_truth, names=names)
     reports = []
-    for source in parsed.predictions:
+    for source in (*parsed.predictions, *parsed.against):
         predictions = evaluate.read_predictions(source, names=names)
         if parsed.add_parents:
             predictions = variants.with_parents(predictions)

@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from cleannet_jax import ablate, experiment
+from cleannet_jax import ablate, compare, experiment
 from cleannet_jax import methods as methods_lib
 from cleannet_jax.data import files
-from cleannet_jax.report import evaluation, paper, tables
+from cleannet_jax.report import comparison, evaluation, paper, tables
 
 
 def write_tables(
@@ -140,6 +140,59 @@ def as_json(ablation: ablate.Ablation) -> str:
         },
     }
     return json.dumps(content, indent=1) + "\n"
+
+
+def comparisons_as_text(
+    pairs: Sequence[tuple[str, str]],
+    comparisons: Sequence[compare.SeedComparison],
+    *,
+    generated: bool,
+) -> str:
+    """The differences of the pairs' means over seeds and tIoU, in points of mAP.
+
+    Args:
+      pairs: names of methods.
+      comparisons: what `ablate.compare` returned for them.
+      generated: whether the data are.
+    """
+    rows = [["mean over tIoU", "difference", "from", "to", ""]]
+    for (method, other), found in zip(pairs, comparisons, strict=True):
+        ends = (found.difference, found.low, found.high)
+        values = [f"{100 * value[-1]:+.2f}" for value in ends]
+        verdict = "real" if found.is_real[-1] else "noise"
+        rows.append([f"{method} - {other}", *values, verdict])
+    level = 100 * comparisons[0].level
+    seeds = len(comparisons[0].first)
+    lines = [experiment.GENERATED_NOTE] if generated else []
+    lines += tables.aligned(rows)
+    lines.append(
+        f"paired over videos and {seeds} seeds; {level:.4g}% intervals, which is 95%"
+        f" for all {len(pairs)} together (Bonferroni)"
+    )
+    if seeds == 1:
+        lines.append("with one seed the noise of training is not in the intervals")
+    return "\n".join(lines) + "\n"
+
+
+def write_comparisons(
+    pairs: Sequence[tuple[str, str]],
+    comparisons: Sequence[compare.SeedComparison],
+    folder: pathlib.Path,
+    *,
+    generated: bool,
+) -> None:
+    """Writes comparisons.txt, and comparisons.json with every threshold, in percent."""
+    with files.open_atomic(folder / "comparisons.txt") as file:
+        file.write(comparisons_as_text(pairs, comparisons, generated=generated))
+    content = {
+        "generated_data": generated,
+        "correction": "Bonferroni",
+        "pairs": [
+            {"pair": [method, other]} | comparison.seeds_difference(found)
+            for (method, other), found in zip(pairs, comparisons, strict=True)
+        ],
+    }
+    files.write_json(folder / "comparisons.json", content)
 
 
 def _cited(ablation: ablate.Ablation) -> Mapping[str, Mapping[float, float]]:

@@ -37,7 +37,7 @@ def as_text(report: evaluate.Report, *, per_category: bool = False) -> str:
     ]
     if report.confidence:
         lines.append(
-            f"{evaluate.LEVEL:.0%} intervals over {report.confidence.samples} resamples of the"
+            f"{evaluate.LEVEL:.0%} intervals from {report.confidence.samples} halves of the"
             f" annotated videos, seed {report.confidence.seed}"
         )
     if report.recall:
