@@ -21,6 +21,7 @@ from cleannet_jax import (
     suppress,
     windowed_extrema,
 )
+from cleannet_jax.ops import nms
 
 NONE, X = PartitionSpec(), PartitionSpec("x")
 SECOND = PartitionSpec(None, "x")
@@ -50,6 +51,13 @@ def kept(segments, scores):
     return jax.vmap(one)(scores)
 
 
+def softened(segments, scores):
+    def one(row):
+        return nms.soften(segments, row, sigma=0.3)
+
+    return jax.vmap(one)(scores)
+
+
 # Function, arguments, how they are sharded, how results are.
 CASES = {
     "proposals": (evaluate_proposals, (SCP, PROPOSALS), (NONE, X), SECOND),
@@ -63,6 +71,7 @@ CASES = {
     ),
     "one category": (proposal_scores, (SCP[:, 0], PROPOSALS), (NONE, X), X),
     "suppression": (kept, (PROPOSALS, SCORES), (NONE, X), X),
+    "soft suppression": (softened, (PROPOSALS, SCORES), (NONE, X), X),
     "categories of extrema": (windowed_extrema, (SCP,), (SECOND,), SECOND),
 }
 # What needs the other devices' part, so that only a compiler can share it out.

@@ -67,3 +67,86 @@ def test_equal_empty_segments_end():
 def test_no_proposals():
     kept = nms.suppress(jnp.zeros((0, 2)), jnp.zeros(0), max_tiou=0.4, max_outputs=2)
     assert kept.segments.shape == (2, 2) and np.isneginf(kept.scores).all()
+
+
+def slow_soften(segments, scores, sigma):
+    """Gaussian soft suppression with a loop over pairs, in float64."""
+    scores, left = list(map(float, scores)), list(range(len(scores)))
+    while left:
+        best = max(left, key=lambda row: (scores[row], -row))
+        left.remove(best)
+        for row in left:
+            (a, b), (c, d) = segments[best], segments[row]
+            shared = max(0.0, min(b, d) - max(a, c))
+            tiou = shared / (b - a + d - c - shared)
+            if scores[row] > 0:
+                scores[row] *= np.exp(-(tiou**2) / sigma)
+    return np.array(scores)
+
+
+def random_proposals(seed, count=60):
+    rng = np.random.default_rng(seed)
+    starts = rng.uniform(0, 40, count)
+    segments = np.stack([starts, starts + rng.uniform(0.3, 12, count)], axis=1)
+    return segments.astype(np.float32), rng.uniform(-0.2, 1, count).astype(np.float32)
+
+
+def test_soft_by_hand():
+    # The second overlaps the first by 1/3, the third only the second.
+    segments = jnp.array([[0.0, 2.0], [1.0, 3.0], [2.5, 3.5]])
+    found = nms.soften(segments, jnp.array([0.9, 0.8, 0.1]), sigma=0.5)
+    second = 0.8 * np.exp(-(1 / 9) / 0.5)
+    np.testing.assert_allclose(
+        found, [0.9, second, 0.1 * np.exp(-(0.2**2) / 0.5)], rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("sigma", [0.05, 0.3, 2.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_soft_equals_the_slow_version_eager_and_jitted(seed, sigma):
+    segments, scores = random_proposals(seed)
+    scores[::7] = scores[0]  # ties
+    expected = slow_soften(segments.astype(float), scores, sigma)
+    function = functools.partial(nms.soften, sigma=sigma)
+    for soften in (function, jax.jit(function)):
+        np.testing.assert_allclose(
+            soften(segments, scores), expected, rtol=2e-4, atol=1e-7
+        )
+    order = np.argsort(-expected, kind="stable")
+    for count in (5, 80):
+        kept = nms.suppress_softly(segments, scores, sigma=sigma, max_outputs=count)
+        best = expected[order][:count]
+        np.testing.assert_allclose(kept.scores[: len(best)], best, rtol=2e-4, atol=1e-7)
+        assert np.isneginf(kept.scores[len(best) :]).all()
+        assert not np.any(kept.segments[len(best) :])
+
+
+def test_soft_vmaps_and_padding_takes_no_part():
+    segments, scores = random_proposals(5, 12)
+    padded = np.concatenate([scores, np.full(4, -np.inf, np.float32)])
+    boxes = np.concatenate([segments, np.zeros((4, 2), np.float32)])
+    both = jax.vmap(functools.partial(nms.soften, sigma=1e-4))(
+        np.stack([boxes, boxes]), np.stack([padded, padded[::-1]])
+    )
+    np.testing.assert_allclose(
+        both[0, :12], nms.soften(segments, scores, sigma=1e-4), rtol=1e-5
+    )
+    assert np.isneginf(both[0, 12:]).all() and not np.isnan(both).any()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_survivors_are_what_suppress_keeps(seed):
+    segments, scores = random_proposals(seed)
+    found = nms.survivors(segments, scores, max_tiou=0.4)
+    kept = nms.suppress(segments, scores, max_tiou=0.4, max_outputs=60)
+    expected = segments[slow_suppress(segments.astype(float), scores, 0.4, 60)]
+    np.testing.assert_array_equal(segments[found][np.argsort(-scores[found])], expected)
+    np.testing.assert_array_equal(kept.segments[: len(expected)], expected)
+
+
+def test_soft_suppression_of_nothing():
+    nothing = jnp.zeros((0, 2)), jnp.zeros(0)
+    assert nms.soften(*nothing, sigma=0.3).shape == (0,)
+    assert nms.survivors(*nothing, max_tiou=0.3).shape == (0,)
+    kept = nms.suppress_softly(*nothing, sigma=0.3, max_outputs=2)
+    assert kept.segments.shape == (2, 2) and np.isneginf(kept.scores).all()

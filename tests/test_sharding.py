@@ -21,7 +21,7 @@ def test_sharded_over_batch_proposals_or_categories():
     )
     assert done.returncode == 0, done.stderr[-2000:]
     differences = json.loads(done.stdout)
-    # Seven ways to share the work on three kinds of meshes, five gradients, and five
+    # Eight ways to share the work on three kinds of meshes, five gradients, and five
     # ways that only an explicit mesh makes hard.
-    assert len(differences) == 3 * 7 + 5 + 5
+    assert len(differences) == 3 * 8 + 5 + 5
     assert {name: d for name, d in differences.items() if not d < 1e-5} == {}

@@ -1,6 +1,10 @@
-"""Suppression with a fixed number of outputs, so that it jits and vmaps."""
+"""Suppression with a fixed number of outputs, so that it jits and vmaps.
+
+Lengths are those of real-valued segments: end − start, in any unit.
+"""
 
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -46,14 +50,161 @@ def suppress(
         is no int.
       ValueError: if a shape does not fit.
     """
-    segments = arguments.floats("segments", segments, ("P", 2))
-    way_out = "for many categories use jax.vmap"
-    scores = arguments.floats("scores", scores, (len(segments),), way_out=way_out)
+    segments, scores = _checked(segments, scores)
     max_outputs = arguments.whole("max_outputs", max_outputs)
     if scores.shape[0] == 0:
         return _nothing(segments, scores, max_outputs)
     greedily = functools.partial(_suppress, max_tiou=max_tiou, max_outputs=max_outputs)
     return sharding.automatically(greedily, (segments, scores), ())
+
+
+def suppress_softly(
+    segments: ArrayLike, scores: ArrayLike, *, sigma: ArrayLike, max_outputs: int
+) -> Kept:
+    """Gaussian soft suppression of the proposals of one category.
+
+    The best `max_outputs` proposals by the scores of `soften`.
+
+    >>> segments = jnp.array([[0.0, 4.0], [0.0, 4.0], [6.0, 8.0]])
+    >>> kept = suppress_softly(
+    ...     segments, jnp.array([1.0, 0.75, 0.25]), sigma=0.5, max_outputs=2
+    ... )
+    >>> kept.scores.tolist()
+    [1.0, 0.25]
+
+    Args:
+      segments: [P, 2].
+      scores: [P]; proposals with -inf take no part.
+      sigma: as for `soften`.
+      max_outputs: K, the number of proposals kept.
+
+    Returns:
+      `Kept`, K places.
+
+    Raises:
+      TypeError, ValueError: as `suppress`.
+    """
+    segments, scores = _checked(segments, scores)
+    max_outputs = arguments.whole("max_outputs", max_outputs)
+
+    def softly(segments, scores):
+        found = _in_turn(segments, scores, functools.partial(_faded, sigma=sigma))
+        best = jax.lax.top_k(found, min(max_outputs, len(found)))[1]
+        kept = _nothing(segments, scores, max_outputs)
+        used = (found[best] > -jnp.inf)[:, None]
+        return Kept(
+            kept.segments.at[: len(best)].set(jnp.where(used, segments[best], 0)),
+            kept.scores.at[: len(best)].set(found[best]),
+        )
+
+    return sharding.automatically(softly, (segments, scores), ())
+
+
+def soften(segments: ArrayLike, scores: ArrayLike, *, sigma: ArrayLike) -> jax.Array:
+    """Scores after Gaussian soft suppression, in the order of the proposals.
+
+    Takes the best remaining proposal, multiplies the scores of the others that remain
+    by exp(−tIoU² / sigma), and repeats (Bodla et al., Soft-NMS, ICCV 2017, Eq. 3).
+    Among equal scores the earlier proposal is taken first. A score that is not
+    positive stays as it is: multiplied, it would rise.
+
+    >>> segments = jnp.array([[0.0, 4.0], [0.0, 4.0], [6.0, 8.0]])
+    >>> soften(segments, jnp.array([1.0, 0.75, 0.25]), sigma=0.5).round(3).tolist()
+    [1.0, 0.102, 0.25]
+
+    Args:
+      segments: [P, 2].
+      scores: [P]; proposals with -inf take no part.
+      sigma: positive; the smaller, the nearer to removal.
+
+    Returns:
+      [P], no score above what it was.
+
+    Raises:
+      TypeError, ValueError: as `suppress`.
+    """
+    segments, scores = _checked(segments, scores)
+    fade = functools.partial(_faded, sigma=sigma)
+    function = functools.partial(_in_turn, lower=fade)
+    return sharding.automatically(function, (segments, scores), (None,))
+
+
+def survivors(
+    segments: ArrayLike, scores: ArrayLike, *, max_tiou: ArrayLike
+) -> jax.Array:
+    """Which proposals `suppress` would keep, in their own order.
+
+    >>> segments = jnp.array([[1.0, 4.0], [0.0, 4.0], [6.0, 8.0]])
+    >>> survivors(segments, jnp.array([0.5, 0.75, 0.25]), max_tiou=0.5).tolist()
+    [False, True, True]
+
+    Args:
+      segments: [P, 2].
+      scores: [P]; proposals with -inf take no part.
+      max_tiou: as for `suppress`.
+
+    Returns:
+      [P] bool.
+
+    Raises:
+      TypeError, ValueError: as `suppress`.
+    """
+    segments, scores = _checked(segments, scores)
+
+    def remove(remaining, overlap):
+        return jnp.where(overlap > max_tiou, -jnp.inf, remaining)
+
+    def function(segments, scores):
+        return _in_turn(segments, scores, remove) > -jnp.inf
+
+    return sharding.automatically(function, (segments, scores), (None,))
+
+
+def _checked(segments: ArrayLike, scores: ArrayLike) -> tuple[jax.Array, jax.Array]:
+    """Segments [P, 2] and scores [P], once they are that."""
+    segments = arguments.floats("segments", segments, ("P", 2))
+    way_out = "for many categories use jax.vmap"
+    return segments, arguments.floats(
+        "scores", scores, (len(segments),), way_out=way_out
+    )
+
+
+def _faded(remaining: jax.Array, overlap: jax.Array, *, sigma: ArrayLike) -> jax.Array:
+    """Scores [P] beside one that they overlap by so much."""
+    weight = jnp.exp(-jnp.square(overlap) / sigma).astype(remaining.dtype)
+    return jnp.where(remaining > 0, remaining * weight, remaining)
+
+
+def _in_turn(
+    segments: jax.Array,
+    scores: jax.Array,
+    lower: Callable[[jax.Array, jax.Array], jax.Array],
+) -> jax.Array:
+    """The score [P] of each proposal when its turn comes; -inf where it never does.
+
+    Args:
+      segments: [P, 2].
+      scores: [P].
+      lower: from the scores that remain and their overlap with the one taken.
+    """
+    if scores.shape[0] == 0:
+        return scores
+
+    def unfinished(carry):
+        return jnp.any(carry[0] > -jnp.inf)
+
+    def take_best(carry):
+        remaining, found = carry
+        best = jnp.argmax(remaining)
+        found = found.at[best].set(remaining[best])
+        remaining = lower(remaining, segment_ops.tiou(segments, segments[best]))
+        return remaining.at[best].set(-jnp.inf), found
+
+    start = jax.tree.map(
+        lambda x: sharding.varying_like(x, segments, scores),
+        (scores, jnp.full_like(scores, -jnp.inf)),
+    )
+    return jax.lax.while_loop(unfinished, take_best, start)[1]
 
 
 def _nothing(segments: jax.Array, scores: jax.Array, max_outputs: int) -> Kept:
