@@ -6,13 +6,13 @@ Bad rows are named and refused here; inside the jitted evaluator they would scor
 
 import itertools
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
-from cleannet_jax import errors
+from cleannet_jax import errors, fusion, logs
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import arrays, files, labels, manifest, text, units
 from cleannet_jax.data import snippets as snippets_lib
@@ -20,14 +20,12 @@ from cleannet_jax.data.detections import files as detections_lib
 from cleannet_jax.data.detections import ssn, submission, table
 from cleannet_jax.ops import contrast, segments
 
-# Lengths that arrays are padded to are multiples of it, so that videos share programs.
-_MULTIPLE = 256
+# Lengths that arrays are padded to are powers of two from it on, so that videos share
+# programs.
+_LEAST = 256
 
 # Probabilities that were stored as half floats may sum to a little more than 1.
 _ROUNDING = 1e-3
-
-# What a proposal's "score" becomes: which one of `contrast.ProposalScores`, and whose.
-EVALUATORS = {"contrast": "Eq. 12", "outer_inner": "AutoLoc's"}
 
 
 def score_arrays(
@@ -70,7 +68,7 @@ def score_submission(
     snippet_seconds: float | None,
     offset_seconds: float = 0.0,
     annotations: str | None = None,
-    evaluator: str = "contrast",
+    recipe: fusion.Recipe | None = None,
     names: Mapping[int, str] | None = None,
     unbounded: bool = False,
     warn: Callable[[str], None] | None = None,
@@ -86,47 +84,100 @@ def score_submission(
       proposals_path: detections in any of the formats of `detections.files`, in JSON
         without scores too; or .txt, a proposal list of SSN, whose labels are not used:
         they come from the ground truth.
-      out: the same with five scores at every row, "score" being the evaluator's, where
-        it is JSON or CSV; .txt, THUMOS14's text, has a place for that one alone.
+      out: the same with five scores at every row, "score" being as the recipe says,
+        where it is JSON or CSV; .txt, THUMOS14's text, has a place for that one alone.
       snippet_seconds: from one snippet to the next; None to read it for every video
         from timebase.json in the folder.
       offset_seconds: where snippet 0 starts.
       annotations: path of an annotation file, for the durations that a proposal list
         of SSN lacks.
-      evaluator: a key of `EVALUATORS`.
+      recipe: how the new score is made; None for that of the contrast alone.
       names: of the labels that are numbers.
       unbounded: whether SCPs may hold other numbers than probabilities.
       warn: is given what a reader of the scores should know, a line each.
 
     Returns:
-      The number of proposals.
+      The number of proposals that are written.
 
     Raises:
       InputError: a file or a row cannot be used.
     """
     detections_lib.check_ending(out)
+    recipe = recipe or fusion.Recipe()
+    content = scored_content(
+        folder,
+        proposals_path,
+        snippet_seconds=snippet_seconds,
+        offset_seconds=offset_seconds,
+        annotations=annotations,
+        evaluator=recipe.evaluator,
+        names=names,
+        unbounded=unbounded,
+        warn=warn,
+    )
+    fusion.follow(content["results"], recipe, proposals_path)
+    _write_content(out, content)
+    return sum(map(len, content["results"].values()))
+
+
+def scored_content(
+    folder: str,
+    proposals_path: str,
+    *,
+    snippet_seconds: float | None,
+    offset_seconds: float = 0.0,
+    annotations: str | None = None,
+    evaluator: str = "contrast",
+    names: Mapping[int, str] | None = None,
+    unbounded: bool = False,
+    videos: Collection[str] | None = None,
+    warn: Callable[[str], None] | None = None,
+) -> dict[str, Any]:
+    """Returns a submission whose rows have the five scores and the evaluator's.
+
+    Args:
+      folder: as for `score_submission`, and so are the others.
+      proposals_path: detections.
+      snippet_seconds: of all videos.
+      offset_seconds: of all videos.
+      annotations: for a proposal list of SSN.
+      evaluator: a key of `fusion.EVALUATORS`.
+      names: of the labels that are numbers.
+      unbounded: whether SCPs may hold other numbers than probabilities.
+      videos: those that are wanted; others are left out. None for all.
+      warn: is given what a reader of the scores should know, a line each.
+
+    Raises:
+      InputError: a file or a row cannot be used.
+    """
     place = pathlib.Path(folder)
     categories, timebase_of = _read_index(
         place / "scp.json", snippet_seconds, offset_seconds
     )
     warn = warn or (lambda line: None)
     content = _read_content(proposals_path, categories, annotations, names or {}, warn)
+    results = content["results"]
+    if videos is not None:
+        results = {name: results[name] for name in results if name in videos}
+        content["results"] = results
     seconds, ends = [], []
-    for video, rows in content["results"].items():
-        if not rows:
-            continue
-        scp = _read_scp(
-            place / _file_name(video), columns=len(categories), unbounded=unbounded
-        )
-        where = f"{proposals_path}: results[{video!r}]"
-        timebase = timebase_of(video)
-        _score_rows(rows, scp, categories, timebase, evaluator, where)
-        end = (len(scp) * timebase.stride + timebase.offset) / timebase.fps
-        seconds += [row["segment"] for row in rows]
-        ends += [end] * len(rows)
+    total = sum(map(len, results.values()))
+    with logs.progress_bar("proposals scored", total=total) as bar:
+        for video, rows in results.items():
+            if not rows:
+                continue
+            scp = _read_scp(
+                place / _file_name(video), columns=len(categories), unbounded=unbounded
+            )
+            where = f"{proposals_path}: results[{video!r}]"
+            timebase = timebase_of(video)
+            _score_rows(rows, scp, categories, timebase, evaluator, where)
+            end = (len(scp) * timebase.stride + timebase.offset) / timebase.fps
+            seconds += [row["segment"] for row in rows]
+            ends += [end] * len(rows)
+            bar.update(len(rows))
     _check_times(proposals_path, seconds, ends, warn)
-    _write_content(out, content)
-    return len(ends)
+    return content
 
 
 def _read_content(
@@ -248,8 +299,7 @@ def _ssn_submission(
 def _padded_scores(scp: np.ndarray, proposals: np.ndarray) -> contrast.ProposalScores:
     """Scores (N, P), computed on arrays whose lengths few programs serve."""
     snippets, count = len(scp), proposals.shape[-2]
-    time = -(-snippets // _MULTIPLE) * _MULTIPLE - snippets
-    more = -(-count // _MULTIPLE) * _MULTIPLE - count
+    time, more = (_padded(size) - size for size in (snippets, count))
     around = [(0, 0)] * (proposals.ndim - 2)
     scores = contrast.evaluate_proposals(
         np.pad(scp, [(0, time), (0, 0)]),
@@ -257,6 +307,11 @@ def _padded_scores(scp: np.ndarray, proposals: np.ndarray) -> contrast.ProposalS
         length=snippets,
     )
     return contrast.ProposalScores(*(score[:, :count] for score in scores))
+
+
+def _padded(size: int) -> int:
+    """The length that an array of this length is padded to."""
+    return max(_LEAST, 1 << (size - 1).bit_length())
 
 
 def _read_proposals(path: str, *, num_categories: int) -> np.ndarray:
@@ -341,7 +396,7 @@ def _score_rows(
                 f"{len(categories)} categories of the SCP{_advice(proposal['label'])}"
             )
     scores = jax.device_get(_padded_scores(scp, proposals))
-    decisive = getattr(scores, evaluator)
+    decisive = sum(getattr(scores, part) for part in fusion.EVALUATORS[evaluator])
     for row, proposal in enumerate(rows):
         best = categories[int(decisive[:, row].argmax())]
         category = categories.index(proposal.setdefault("label", best))
@@ -349,4 +404,4 @@ def _score_rows(
             proposal["input_score"] = proposal["score"]
         for name, values in scores._asdict().items():
             proposal[name] = float(values[category, row])
-        proposal["score"] = proposal[evaluator]
+        proposal["score"] = sum(proposal[part] for part in fusion.EVALUATORS[evaluator])

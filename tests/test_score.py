@@ -6,7 +6,7 @@ import numpy as np
 import programs
 import pytest
 
-from cleannet_jax import errors, score
+from cleannet_jax import errors, fusion, score
 from cleannet_jax.data import snippets as snippets_lib
 from cleannet_jax.ops import contrast
 
@@ -232,7 +232,7 @@ def test_a_score_that_is_not_finite_is_named(tmp_path, scp):
         )
 
 
-@pytest.mark.parametrize("evaluator", score.EVALUATORS)
+@pytest.mark.parametrize("evaluator", fusion.EVALUATORS)
 def test_the_evaluator_decides_about_the_score(tmp_path, scp, evaluator):
     index(tmp_path)
     out = tmp_path / "out.json"
@@ -241,8 +241,10 @@ def test_the_evaluator_decides_about_the_score(tmp_path, scp, evaluator):
     assert programs.run("score", *arguments).returncode == 0
     (found,) = json.loads(out.read_text())["results"]["a"]
     scores = contrast.proposal_scores(scp[:, 1], np.array([20.0, 40.0]))
-    expected = float(getattr(scores, evaluator))
-    assert found["score"] == found[evaluator] == pytest.approx(expected, abs=2e-5)
+    expected = {"contrast": scores.contrast, "outer_inner": scores.outer_inner}
+    expected["sum"] = scores.contrast + scores.outer_inner
+    assert found["score"] == pytest.approx(float(expected[evaluator]), abs=2e-5)
+    assert found.get(evaluator, found["score"]) == found["score"]
 
 
 def run_seconds(tmp_path, proposals, out="out.json", *more):
@@ -371,6 +373,98 @@ def test_labels_that_are_numbers_ask_for_names(tmp_path, scp):
         "label '1' is none of the 3 categories of the SCP; --labels FILE names those"
         " that are numbers\n"
     )
+
+
+FUSED = [
+    ROW,
+    ROW | {"segment": [10.0, 21.0], "score": 0.4},
+    ROW | {"segment": [10.0, 20.0], "label": "throw", "score": 0.3},
+    ROW | {"segment": [40.0, 60.0], "score": -2.0},
+]
+
+
+def fused_by_hand(scp, weight):
+    return [
+        row["score"]
+        + weight
+        * expected_row(
+            scp,
+            (2 * row["segment"][0], 2 * row["segment"][1]),
+            ["run", "jump", "throw"].index(row["label"]),
+        )["contrast"]
+        for row in FUSED
+    ]
+
+
+@pytest.mark.parametrize("ending", ["json", "csv"])
+@pytest.mark.parametrize("suppress", ["none", "soft:0.3", "hard:0.4"])
+def test_scores_are_fused_then_suppressed(tmp_path, scp, ending, suppress):
+    path = submission(tmp_path, FUSED)
+    out = f"out.{ending}"
+    more = ("--fuse", "2", "--suppress", suppress)
+    done = run_seconds(tmp_path, path, out, *more)
+    assert (done.returncode, done.stderr) == (0, "")
+    expected = fused_by_hand(scp, 2)
+    _, second = sorted((0, 1), key=lambda row: -expected[row])
+    # The two overlap by 10 of 11 seconds, and nothing else of their category does.
+    if suppress == "soft:0.3":
+        expected[second] *= np.exp(-((10 / 11) ** 2) / 0.3)
+    left = [row for row in range(4) if suppress != "hard:0.4" or row != second]
+    if ending == "json":
+        rows = json.loads((tmp_path / out).read_text())["results"]["a"]
+    else:
+        with open(tmp_path / out, newline="") as file:
+            rows = list(csv.DictReader(file))
+    assert done.stdout.startswith(f"{len(left)} proposals")
+    found = [float(row["score"]) for row in rows]
+    np.testing.assert_allclose(found, [expected[row] for row in left], atol=1e-4)
+    own = [float(row["input_score"]) for row in rows]
+    assert own == [FUSED[row]["score"] for row in left]
+
+
+def test_a_file_says_how_scores_are_fused(tmp_path, scp):
+    path = submission(tmp_path, FUSED)
+    recipe = fusion.Recipe(0.5, "sum", fusion.Suppression("soft", 0.2), "rank")
+    (tmp_path / "weight.json").write_text(json.dumps(fusion.as_dict(recipe)))
+    by_file = ("--fuse", tmp_path / "weight.json")
+    assert run_seconds(tmp_path, path, "a.json", *by_file).returncode == 0
+    by_hand = ("--fuse", "0.5", "--evaluator", "sum", "--scale", "rank")
+    by_hand += ("--suppress", "soft:0.2")
+    assert run_seconds(tmp_path, path, "b.json", *by_hand).returncode == 0
+    assert (tmp_path / "a.json").read_text() == (tmp_path / "b.json").read_text()
+    done = run_seconds(tmp_path, path, "c.json", *by_file, "--scale", "unit")
+    assert done.returncode == 2 and "--scale: expected it or a file" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--fuse", "-1"], "--fuse: found '-1', expected a number of at least 0"),
+        (["--fuse", "nan"], "--fuse: found 'nan', expected a number of at least 0"),
+        (["--fuse", "absent.json"], "absent.json: no such file"),
+        (["--scale", "unit"], "--scale: expected --fuse too"),
+        (["--suppress", "soft"], "suppression: found 'soft', expected none, soft:SIG"),
+        (["--suppress", "soft:0"], "suppression: found 'soft:0'"),
+        (["--suppress", "hard:1.5"], "suppression: found 'hard:1.5'"),
+    ],
+)
+def test_bad_recipes_are_named(tmp_path, scp, more, message):
+    done = run_seconds(tmp_path, submission(tmp_path, [ROW]), "out.json", *more)
+    assert done.returncode == 2 and message in done.stderr
+    assert not (tmp_path / "out.json").exists()
+
+
+def test_there_must_be_a_score_to_add_to(tmp_path, scp):
+    rows = [ROW, {"segment": [30.0, 40.5], "label": "throw"}]
+    path = submission(tmp_path, rows)
+    done = run_seconds(tmp_path, path, "out.json", "--fuse", "1")
+    assert done.stderr == (
+        f"error: {path}: results['a'][1]: found no score, expected the detector's own,"
+        " to which the evaluator's is added\n"
+    )
+    # The evaluator's own can be suppressed all the same.
+    done = run_seconds(tmp_path, path, "out.json", "--suppress", "hard:0.4")
+    assert done.stdout.startswith("2 proposals")
 
 
 SMIL = pathlib.Path(__file__).parents[2] / "shared" / "data" / "thumos14_smil"

@@ -15,20 +15,29 @@ it, with the time base of every video):
 The output is the input with five scores at every proposal: action (s_a), starting
 (s_s), ending (s_e), contrast (s) and outer_inner, AutoLoc's; in JSON and CSV, "score"
 becomes the one that --evaluator names and the score that was there stays as "input_score".
+
+    cleannet score --scp SCP_FOLDER --proposals found.json --out better.json \\
+        --fuse 1 --suppress soft:0.3
+
+adds the evaluator's score to the detector's own; docs/improve.md says what to expect.
 """
 
 import argparse
 import math
+from typing import TYPE_CHECKING
 
 from cleannet_jax import errors
 from cleannet_jax.programs import options
+
+if TYPE_CHECKING:
+    from cleannet_jax import fusion
 
 WHEN_STOPPED = "nothing was written"
 
 
 def parser() -> options.Parser:
     """The options."""
-    from cleannet_jax import score
+    from cleannet_jax import fusion
 
     made = options.Parser("score", __doc__)
     made.add_option(
@@ -53,9 +62,29 @@ def parser() -> options.Parser:
     )
     made.add_option(
         "--evaluator",
-        choices=score.EVALUATORS,
-        default="contrast",
-        help="what becomes the score of a proposal in JSON",
+        choices=fusion.EVALUATORS,
+        help="what becomes the score of a proposal; sum: of the two others (default:"
+        " contrast)",
+    )
+    made.add_option(
+        "--fuse",
+        metavar="W",
+        help="new score = the detector's own + W x the evaluator's: a number of at"
+        " least 0, or a file of cleannet fuse-weight, which says --evaluator, --scale"
+        " and --suppress too",
+    )
+    meanings = "; ".join(f"{name}: {what}" for name, what in fusion.SCALES.items())
+    made.add_option(
+        "--scale",
+        choices=fusion.SCALES,
+        help=f"with --fuse, both scores. {meanings} (default: none)",
+    )
+    made.add_option(
+        "--suppress",
+        metavar="HOW",
+        help="what overlaps a better detection of its video and category. soft:SIGMA:"
+        " its score times exp(-tIoU^2 / SIGMA); hard:TIOU: gone, above that tIoU; none"
+        " (default: none)",
     )
     made.add_option(
         "--annotations",
@@ -106,9 +135,15 @@ def run(parsed: argparse.Namespace) -> int:
             raise errors.InputError(
                 f"--{name}: found {value}, expected a number of seconds"
             )
-    if parsed.out in (parsed.proposals, parsed.scp):
+    if parsed.out in (parsed.proposals, parsed.scp, parsed.fuse):
         raise errors.InputError(f"--out: {parsed.out} is an input of this command")
+    recipe = _recipe(parsed)
     if parsed.proposals.endswith(".npz"):
+        if recipe.weight is not None or recipe.suppression.kind != "none":
+            raise errors.InputError(
+                f"{parsed.proposals}: an .npz has no scores and categories; --fuse and"
+                " --suppress are for files of detections"
+            )
         count = score.score_arrays(
             parsed.scp,
             parsed.proposals,
@@ -123,10 +158,43 @@ def run(parsed: argparse.Namespace) -> int:
             snippet_seconds=parsed.snippet_seconds,
             offset_seconds=parsed.offset_seconds,
             annotations=parsed.annotations,
-            evaluator=parsed.evaluator,
+            recipe=recipe,
             names=labels.read_names(parsed.labels) if parsed.labels else None,
             unbounded=parsed.unbounded_scp,
             warn=lambda line: print(f"warning: {line}"),
         )
     print(f"{count} proposals scored: {parsed.out}")
     return 0
+
+
+def _recipe(parsed: argparse.Namespace) -> "fusion.Recipe":
+    """How the new score is made, by the options or the file that --fuse names."""
+    from cleannet_jax import fusion
+    from cleannet_jax.data import files
+
+    own = ("evaluator", "scale", "suppress")
+    if parsed.fuse is not None and not _is_number(parsed.fuse):
+        for name in own:
+            if getattr(parsed, name) is not None:
+                raise errors.InputError(
+                    f"--{name}: expected it or a file for --fuse, which says it too,"
+                    " found both"
+                )
+        return fusion.from_dict(files.read_json(parsed.fuse), parsed.fuse)
+    if parsed.scale is not None and parsed.fuse is None:
+        raise errors.InputError("--scale: expected --fuse too, whose scores it is of")
+    weight = None if parsed.fuse is None else fusion.parse_weight(parsed.fuse, "--fuse")
+    return fusion.Recipe(
+        weight=weight,
+        evaluator=parsed.evaluator or "contrast",
+        suppression=fusion.parse_suppression(parsed.suppress or "none"),
+        scale=parsed.scale or "none",
+    )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
