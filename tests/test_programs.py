@@ -29,7 +29,7 @@ def test_every_program_has_a_line_help_and_a_caller():
         assert f"{name}  " in done.stdout and what in done.stdout
         helped = programs.run(name, "--help")
         assert helped.returncode == 0 and f"usage: cleannet {name} " in helped.stdout
-        text = (ROOT / "bin" / f"{name}.py").read_text()
+        text = (ROOT / "bin" / f"{name.replace('-', '_')}.py").read_text()
         assert f'main.run("{name}")' in text and len(text.splitlines()) < 10
 
 

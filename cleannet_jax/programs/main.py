@@ -18,6 +18,7 @@ PROGRAMS = {
     "localize": "find the actions in videos with a trained run",
     "evaluate": "mAP of detections, with intervals, comparisons and error types",
     "score": "contrast scores for proposals of any origin",
+    "fuse-weight": "choose how much they count beside a detector's own scores",
     "init": "describe a folder of features: write its manifest",
     "convert": "make a feature folder from another code base's features",
     "validate": "check a feature folder before it is trained on",
@@ -55,7 +56,7 @@ def run(name: str, arguments: Sequence[str] | None = None) -> int:
       name: a key of `PROGRAMS`.
       arguments: of the program; None for the process's own.
     """
-    program = importlib.import_module(f"cleannet_jax.programs.{name}")
+    program = importlib.import_module(f"cleannet_jax.programs.{_module(name)}")
     parsed = program.parser().parse_args(arguments)
     try:
         return program.run(parsed)
@@ -78,6 +79,11 @@ def run(name: str, arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"stopped; {program.WHEN_STOPPED}", file=sys.stderr)
         return 130
+
+
+def _module(name: str) -> str:
+    """The name of a program's module, and of its file in bin/."""
+    return name.replace("-", "_")
 
 
 def _overview() -> str:
