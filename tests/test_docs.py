@@ -131,3 +131,33 @@ def test_the_readme_opens_with_what_the_evaluator_prints():
     found = eval(last.source, names)
     shown = re.findall(r"\d\.\d+", last.want)
     np.testing.assert_allclose(found, np.array(shown, float), atol=1e-5)
+
+
+def test_improve(place):
+    """Actions of which the SCP knows, and a detector that ranks by chance."""
+    rng = np.random.default_rng(0)
+    (place / "scp").mkdir()
+    videos, found = {}, {"training": {}, "test": {}}
+    for index in range(8):
+        name, label = f"v{index}", ("run", "jump")[index % 2]
+        scp = np.full((60, 2), 0.1, np.float32)
+        scp[20:32, index % 2] = 0.9
+        np.save(place / f"scp/{name}.npy", scp)
+        subset = "training" if index < 4 else "test"
+        action = {"segment": [10.0, 16.0], "label": label}
+        videos[name] = {"subset": subset, "duration": 30, "annotations": [action]}
+        found[subset][name] = [
+            {"segment": [start, start + 6.0], "label": label, "score": rng.random()}
+            for start in (1.0, 9.0, 10.5, 22.0)
+        ]
+    timebase = {name: {"fps": 30, "stride": 15, "offset": 0} for name in videos}
+    index = {"categories": ["run", "jump"], "timebase": timebase}
+    files.write_json(place / "scp/scp.json", index)
+    write_database(place / "annotations.json", videos)
+    files.write_json(place / "train.json", {"results": found["training"]})
+    files.write_json(place / "found.json", {"results": found["test"]})
+    said = [run(command) for command in commands("improve.md")]
+    assert "chosen: " in said[0].stdout
+    first, second = re.findall(r"^mAP  .* (\S+)$", said[2].stdout, re.MULTILINE)
+    assert float(second) > float(first)
+    assert (place / "hard.csv").is_file()

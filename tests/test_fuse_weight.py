@@ -1,10 +1,12 @@
 import json
+import pathlib
 
 import numpy as np
 import programs
 import pytest
 
 from cleannet_jax import compare, evaluate, fuse_weight, fusion
+from cleannet_jax.metrics import average_precision
 
 LABELS = ("run", "jump")
 
@@ -161,3 +163,52 @@ def test_a_subset_without_detections_is_named(place):
     done = choose()
     assert done.returncode == 2
     assert "found no detection in a video of subset 'training'" in done.stderr
+
+
+SMIL = pathlib.Path(__file__).parents[2] / "shared" / "data" / "thumos14_smil"
+
+
+@pytest.mark.skipif(not SMIL.is_dir(), reason="no real detections")
+def test_a_weight_from_training_videos_improves_a_published_detector():
+    """docs/improve.md's first table, its chosen recipe among a few others."""
+    annotations = evaluate.read_annotations(SMIL / "annotations.json")
+    tious = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+
+    def read(name, subset, scps):
+        return fuse_weight.read_scored(
+            str(SMIL / scps), str(SMIL / name), annotations, subset=subset
+        )
+
+    detections, scores = read("as_shipped_train.json", "Validation", "scp_train")
+    # A published file that names a segment several times, with equal scores.
+    key = np.column_stack((detections.video, detections.label, detections.segments))
+    rows = np.sort(np.unique(key, axis=0, return_index=True)[1])
+    tried = fuse_weight.recipes(
+        weights=(0.0, 1.0, 4.0),
+        evaluators=("contrast",),
+        suppressions=("none", "soft:0.3"),
+        scales=("unit",),
+    )
+    choice = fuse_weight.choose(
+        average_precision.take(detections, rows),
+        {name: values[rows] for name, values in scores.items()},
+        annotations,
+        subset="Validation",
+        tious=tious,
+        tried=tried,
+        samples=0,
+    )
+    chosen = choice.trials[0].recipe
+    soft = fusion.Suppression("soft", 0.3)
+    assert chosen == fusion.Recipe(1.0, "contrast", soft, "unit")
+    detections, scores = read("proposals_test.json", "Test", "scp_test")
+    shipped = evaluate.read_predictions(SMIL / "as_shipped_test.json")
+    better = fusion.applied(detections, scores["contrast"], chosen)
+    first, second = (
+        evaluate.evaluate(found, annotations, subset="Test", tious=tious)
+        for found in (shipped, better)
+    )
+    assert 100 * first.result.mean.mean() == pytest.approx(42.43, abs=0.01)
+    assert 100 * second.result.mean.mean() == pytest.approx(44.56, abs=0.05)
+    difference = compare.compare(first, second, samples=200)
+    assert difference.low[-1] > 0.01
