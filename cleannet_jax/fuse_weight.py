@@ -1,8 +1,9 @@
 """Choosing how much an evaluator's score counts beside a detector's own.
 
 A few recipes are tried on detections of training videos, against their truth, and the
-one with the best mean mAP is taken. How flat the choice is, a paired bootstrap over
-these videos says: which other recipes differ from the best by no more than noise.
+one with the best mean mAP is taken. How flat the choice is, resamples of these videos
+say, the same ones for both: which other recipes differ from the best by no more than
+noise (`compare.compare`).
 """
 
 import dataclasses
@@ -12,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from cleannet_jax import errors, evaluate, fusion, logs, score
+from cleannet_jax import compare, errors, evaluate, fusion, logs, score
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data.detections import submission
-from cleannet_jax.metrics import average_precision, bootstrap
+from cleannet_jax.metrics import average_precision
 
 WEIGHTS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
 SUPPRESSIONS = ("none", "soft:0.3", "hard:0.4", "hard:0.6")
@@ -213,17 +214,11 @@ def _intervals(
     found: list[tuple[float, float] | None] = [None] * len(reports)
     if not samples:
         return found
-    num_videos = np.unique(reports[0].ranking.truth_video).size
-    draws = bootstrap.draw_videos(num_videos, samples=samples, seed=seed)
-
-    def means(report: evaluate.Report) -> np.ndarray:
-        return bootstrap.mean_average_precision(report.ranking, draws).mean(axis=1)
-
-    best = means(reports[0])
-    with logs.progress_bar("recipes resampled", total=len(reports) - 1) as bar:
-        for index, report in enumerate(reports[1:], 1):
-            low, high = bootstrap.interval(means(report) - best, level=evaluate.LEVEL)
-            found[index] = float(low), float(high)
+    best, *others = reports
+    with logs.progress_bar("recipes resampled", total=len(others)) as bar:
+        for index, report in enumerate(others, 1):
+            difference = compare.compare(best, report, samples=samples, seed=seed)
+            found[index] = float(difference.low[-1]), float(difference.high[-1])
             bar.update()
     return found
 

