@@ -19,6 +19,7 @@ from cleannet_jax.data import files
 DOCS = pathlib.Path(__file__).parents[1] / "docs"
 # Length does not matter here.
 SHORT = "--head-steps 2 --steps 2 --adam-steps 2 --generator-width 8 --anchor-sizes 4,8"
+SHORT += " --num-buckets 1"
 
 
 def blocks(page, language):

@@ -21,11 +21,14 @@ def example_of(name):
 
 
 @pytest.fixture
-def trained(tmp_path, monkeypatch):
+def trained(feature_folder, tmp_path, monkeypatch):
     """The run that the example of `load_run` loads."""
     monkeypatch.chdir(tmp_path)
     small = "--head-steps 2 --steps 2 --generator-width 8 --anchor-sizes 4,8"
-    programs.run("train", "--dataset", "activitynet12", *small.split())
+    options = ["--dataset", "activitynet12", "--data", feature_folder, *small.split()]
+    out = "checkpoints/activitynet12-full-seed0"
+    done = programs.run("train", *options, "--out", out)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("name", cleannet_jax.__all__)

@@ -18,6 +18,7 @@ from cleannet_jax.data import files
 def trained(feature_folder, tmp_path):
     """A short run on the feature folder."""
     small = "--head-steps 2 --steps 2 --generator-width 8 --anchor-sizes 4,8"
+    small += " --num-buckets 1"
     options = ["--dataset", "thumos14", "--data", feature_folder, *small.split()]
     done = programs.run("train", *options, "--out", tmp_path / "run")
     assert done.returncode == 0, done.stderr

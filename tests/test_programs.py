@@ -172,7 +172,7 @@ def test_a_run_is_named_for_its_data(
 def test_train_table_and_localize_again(feature_folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     small = ["--head-steps", "2", "--steps", "2", "--generator-width", "4"]
-    small += ["--tious", "0.5", "--anchor-sizes", "4"]
+    small += ["--tious", "0.5", "--anchor-sizes", "4", "--num-buckets", "1"]
     done = programs.run(
         "train", "--dataset", "thumos14", "--data", feature_folder, *small
     )
