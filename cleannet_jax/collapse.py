@@ -13,16 +13,25 @@ from cleannet_jax import logs
 NO_POSITIVES = "no proposal took part in training"
 
 
-def is_long(batches: int, steps: int) -> bool:
-    """Whether so many batches of a stage in a row without a proposal are too many."""
-    return batches >= max(steps / 10, 2)
+# Batches without a proposal, one after the other of those looked at, that are no chance.
+_FEWEST = 3
+
+
+def is_long(batches: int, config: config_lib.Config) -> bool:
+    """Whether so many batches of stage 2 in a row without a proposal are too many.
+
+    Every `log_every`-th batch is looked at.
+    """
+    return batches >= max(config.steps / 10, _FEWEST * config.log_every)
 
 
 def text(first: int, last: int, config: config_lib.Config) -> str:
     """What to say of the batches after `first` up to `last` of stage 2."""
+    every = config.log_every
+    looked = f", of which every {every}th was looked at" if every > 1 else ""
     return (
-        f"{NO_POSITIVES}: batches {first + 1} to {last} of {config.steps} of stage 2; no"
-        f" score was above positive_score, {config.positive_score:g}"
+        f"{NO_POSITIVES}: batches {first + 1} to {last} of {config.steps} of stage 2"
+        f"{looked}; no score was above positive_score, {config.positive_score:g}"
     )
 
 
@@ -44,6 +53,6 @@ def cautions(config: config_lib.Config, run: str | os.PathLike) -> list[str]:
             first = step
         elif step - first > longest:
             longest, last = step - first, step
-    if not is_long(longest, config.steps):
+    if not is_long(longest, config):
         return []
     return [text(last - longest, last, config)]

@@ -151,7 +151,10 @@ def compare_seeds(
     variance = np.stack([error**2, *variances])  # [1 + P, K + 1]
     total = variance.sum(axis=0)
     parts = (variance**2 / np.array([freedom, *freedoms])[:, None]).sum(axis=0)
-    welch = np.floor(total**2 / np.where(parts > 0, parts, 1) + 1e-9)
+    # A single video has no spread that is known: the interval is all there can be.
+    known = np.isfinite(total) & (parts > 0)
+    ratio = np.where(known, total, 1) ** 2 / np.where(known, parts, 1)
+    welch = np.maximum(np.floor(ratio + 1e-9), 1)
     ends = [
         bootstrap.interval(value, error, freedom=int(number), level=level, least=-1)
         for value, error, number in zip(difference, np.sqrt(total), welch, strict=True)

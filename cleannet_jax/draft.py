@@ -6,6 +6,7 @@ anything: it is asked for, all at once, and never guessed.
 """
 
 import collections
+import contextlib
 import dataclasses
 import math
 import os
@@ -25,6 +26,8 @@ from cleannet_jax.data.layouts import feature_folder
 
 # Folders below that hold other things.
 _DEPTH = 3
+# How many videos are looked at.
+_EXAMPLES = 20
 # A stream a file, or a file with an item a video: there are few of them.
 _MOST_STREAMS = 6
 
@@ -239,9 +242,25 @@ def _item_files(folder: pathlib.Path, paths: Sequence[pathlib.PurePath]) -> _Fil
     """Files that hold an item a video: one for all streams, or one a stream."""
     names = [table.KINDS[p.suffix].item_names(folder / p) for p in paths]
     if len(paths) > 1:
-        stems = tuple(path.stem for path in paths)
-        name = _join(paths[0].parent, "{stream}" + paths[0].suffix)
-        return _Files(name, "{id}", stems)
+        stems = {path.stem for path in paths}
+        if max(map(len, names)) <= _MOST_STREAMS and len(stems) > 1:
+            raise errors.InputError(
+                f"{folder}: found {len(paths)} files with {len(names[0])} arrays in the"
+                " first: are the files videos or streams? Say with --file-pattern"
+                " {id}.h5 or {stream}.h5 and --array"
+            )
+        ending = paths[0].suffix
+        if len(stems) == len(paths):
+            name = _join(paths[0].parent, "{stream}" + ending)
+            return _Files(name, "{id}", tuple(path.stem for path in paths))
+        found = _by_folder(folder, paths, ending)
+        if found is None:
+            raise errors.InputError(
+                f"{folder}: found {agreement.listed([str(path) for path in paths])},"
+                " expected a file a stream; say with --file-pattern and --array"
+            )
+        place = found.pattern.replace("{id}", paths[0].stem)
+        return _Files(place, "{id}", found.streams)
     streams = {tuple(name.split("/"))[-1] for name in names[0] if "/" in name}
     if streams and len(streams) <= _MOST_STREAMS:
         return _Files(str(paths[0]), "{id}/{stream}", tuple(sorted(streams)))
@@ -250,10 +269,18 @@ def _item_files(folder: pathlib.Path, paths: Sequence[pathlib.PurePath]) -> _Fil
 
 def _array_names(path: pathlib.Path) -> tuple[str, ...]:
     """The names of the arrays of a file that holds several; () for one alone."""
-    if path.suffix != ".npz":
+    if path.suffix in (".h5", ".hdf5"):
+        known = table.KINDS[path.suffix].item_names(path)
+    elif path.suffix == ".npz":
+        # A number beside the features, such as a frame rate, is no stream.
+        known = [
+            name
+            for name in arrays.member_names(path)
+            if len(arrays.read_member_header(path, name).shape) > 1
+        ]
+    else:
         return ()
-    names = tuple(sorted(arrays.member_names(path)))
-    return names if len(names) > 1 else ()
+    return tuple(sorted(known)) if len(known) > 1 else ()
 
 
 def _join(parent: pathlib.PurePath, name: str) -> str:
@@ -293,15 +320,29 @@ def _example(folder: pathlib.Path, files: _Files) -> dict[str, int]:
         raise errors.InputError(
             f"{folder}: found no file of {files.pattern!r}, expected features"
         )
-    widths = {}
-    for name in files.streams or ("features",):
-        values = {"{stream}": name, "{id}": ids[0]}
-        path, array = files.pattern, files.array
-        for field, value in values.items():
-            path, array = path.replace(field, value), array.replace(field, value)
-        shape = table.kind_of(path).open(folder / path, array).shape
-        widths[name] = [size for size in shape if size > 1 or len(shape) <= 2][-1]
-    return widths
+    problems = []
+    for video_id in ids[:_EXAMPLES]:
+        try:
+            names = files.streams or ("features",)
+            return {name: _width(folder, files, name, video_id) for name in names}
+        except errors.InputError as error:
+            problems.append(error)
+    raise problems[0]
+
+
+def _width(folder: pathlib.Path, files: _Files, stream: str, video_id: str) -> int:
+    """The columns of an array of a video."""
+    path, array = (
+        text.replace("{stream}", stream).replace("{id}", video_id)
+        for text in (files.pattern, files.array)
+    )
+    found = table.kind_of(path).open(folder / path, array)
+    sizes = [size for size in found.shape if size > 1 or len(found.shape) <= 2]
+    if len(found.shape) < 2 or not sizes:
+        raise errors.InputError(
+            f"{found.place}: found shape {found.shape}, expected (snippets, width)"
+        )
+    return sizes[-1]
 
 
 def _streams(
@@ -458,12 +499,12 @@ def _seconds(
     widths = tuple(stream["width"] for stream in streams)
     made = _provisional(files)
     manifest = dataclasses.replace(made, streams=streams_lib.Streams(names, widths))
-    lasting = [
-        video.duration
-        / feature_folder.feature_length(folder, video.id, manifest=manifest)
-        for video in videos[:20]
-        if video.duration
-    ]
+    lasting = []
+    for video in videos[:_EXAMPLES]:
+        # What is wrong with a video is for `validate` to say.
+        with contextlib.suppress(errors.InputError):
+            length = feature_folder.feature_length(folder, video.id, manifest=manifest)
+            lasting += [video.duration / length] if video.duration else []
     if not lasting or not math.isfinite(np.std(lasting)):
         return ""
     return f"; by the durations snippets last about {np.median(lasting):.3g} s"

@@ -65,6 +65,9 @@ def open_dataset(config: config_lib.Config, data: str | None) -> dataset_lib.Dat
         return dataset_lib.scaled(made, config.feature_scales)
     folder = pathlib.Path(data)
     manifest = read_manifest(folder, config.manifest)
+    if config.feature_scales:
+        # Wrong numbers of them are said before anything is read.
+        dataset_lib.factors_of(manifest.streams, config.feature_scales)
     annotations = annotation_files.read_for(folder, manifest)
     with logs.progress_bar("validate", total=len(annotations.videos)) as bar:
         report = validation.validate(

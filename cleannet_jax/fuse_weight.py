@@ -248,7 +248,11 @@ def as_dict(choice: Choice, *, evaluation_subset: str) -> dict[str, Any]:
         },
         "flatness": {
             "tried": len(choice.trials),
-            "within_noise": sum(trial.is_within_noise for trial in choice.trials),
+            "within_noise": (
+                sum(trial.is_within_noise for trial in choice.trials)
+                if choice.samples
+                else None
+            ),
             "samples": choice.samples,
             "seed": choice.seed,
             "level": evaluate.LEVEL,
@@ -267,5 +271,5 @@ def _as_row(trial: Trial, best: Trial) -> dict[str, Any]:
         "mean_map": 100 * float(trial.mean_ap.mean()),
         "minus_best": 100 * float(difference),
         "interval": interval,
-        "within_noise": trial.is_within_noise,
+        "within_noise": None if interval is None else trial.is_within_noise,
     }

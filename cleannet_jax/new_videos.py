@@ -7,6 +7,7 @@ run knows. What cannot be used is left out and named.
 
 import dataclasses
 import functools
+import math
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -58,7 +59,12 @@ def open_for(
             f"{paths[0]}: no such folder, the one that {run} was trained on; say with"
             " --data where features are"
         )
-    if len(paths) > 1 or not paths[0].is_dir():
+    is_folder = len(paths) == 1 and paths[0].is_dir()
+    if manifest and not is_folder:
+        raise errors.InputError(
+            "--manifest: describes a folder of features; found files in --data"
+        )
+    if not is_folder:
         timebase = _timebase(run, fps)
         streams, categories = description.streams, description.categories
         opened = open_files(paths, streams, timebase, categories=categories)
@@ -80,6 +86,10 @@ def _open_folder_for(
     categories = description.categories
     own = folder / "manifest.json"
     named = manifest or (own if own.exists() else description.config.manifest)
+    if named and fps is not None:
+        raise errors.InputError(
+            f"--fps: is for videos without a manifest; {named} has their frame rate"
+        )
     if named:
         read = manifest_lib.read_manifest(named)
         return open_folder(folder, read, categories=categories)
@@ -109,8 +119,8 @@ def _timebase(run: pathlib.Path, fps: float | None) -> runs.Timebase:
             f"{run}: no model.json, which says how long a snippet lasts; give a feature"
             " folder with a manifest.json"
         )
-    fps = fps or model.timebase.fps
-    if fps is None or not fps > 0:
+    fps = model.timebase.fps if fps is None else fps
+    if fps is None or not 0 < fps < math.inf:
         raise errors.InputError(
             f"--fps: found {fps}, expected the videos' frames a second: those of the"
             f" data of {run} differ in it"
@@ -259,9 +269,11 @@ def chosen(dataset: dataset_lib.Dataset, subset: str | None) -> dataset_lib.Data
       InputError: no video of that subset has features.
     """
     wanted = subset or dataset.evaluation_subset
+    if subset == ALL or not wanted:
+        return _all_videos(dataset)
     found = [v.id for v in dataset.videos.values() if v.subset == wanted]
     notes = dataset.notes
-    if not found and (subset is None or subset == ALL):
+    if not found and subset is None:
         return _all_videos(dataset)
     if not found:
         names = sorted({video.subset for video in dataset.videos.values()} - {""})

@@ -13,8 +13,15 @@ import jax
 import numpy as np
 
 from cleannet_jax import errors, fusion, logs
-from cleannet_jax.data import annotations as annotations_lib
-from cleannet_jax.data import arrays, files, labels, manifest, text, units
+from cleannet_jax.data import (
+    annotation_files,
+    arrays,
+    files,
+    labels,
+    manifest,
+    text,
+    units,
+)
 from cleannet_jax.data import snippets as snippets_lib
 from cleannet_jax.data.detections import files as detections_lib
 from cleannet_jax.data.detections import ssn, submission, table
@@ -87,7 +94,7 @@ def score_submission(
       out: the same with five scores at every row, "score" being as the recipe says,
         where it is JSON or CSV; .txt, THUMOS14's text, has a place for that one alone.
       snippet_seconds: from one snippet to the next; None to read it for every video
-        from timebase.json in the folder.
+        from scp.json in the folder.
       offset_seconds: where snippet 0 starts.
       annotations: path of an annotation file, for the durations that a proposal list
         of SSN lacks.
@@ -277,7 +284,7 @@ def _ssn_submission(
             f"{path}: a proposal list of SSN has no durations; --annotations names a"
             " file that has them"
         )
-    videos = annotations_lib.read_annotations(annotations).videos
+    videos = annotation_files.read_annotations(annotations).videos
     lists = ssn.read_proposals(
         path,
         durations={video.id: video.duration for video in videos.values()},

@@ -319,7 +319,7 @@ def train_stage(
                 log.write(stage.first_step + step, stage.name, values)
                 if values.get("positives") != 0:
                     last_positive, told = step, False
-                elif not told and collapse.is_long(step - last_positive, stage.steps):
+                elif not told and collapse.is_long(step - last_positive, stage.config):
                     said = collapse.text(last_positive, step, stage.config)
                     print(f"{run}: {said}", flush=True)
                     told = True

@@ -455,7 +455,7 @@ def test_what_nobody_has_looked_at_is_not_empty(tmp_path):
     assert videos["b"].annotated and videos["b"].timed
 
 
-@pytest.mark.parametrize("labels", ["Dive", [1], [""], ["Ambiguous"], {}, None])
+@pytest.mark.parametrize("labels", ["Dive", [1.5], [""], ["Ambiguous"], {}, None])
 def test_labels_that_are_no_names_are_refused(tmp_path, labels):
     content = {"database": {"a": {"subset": "train", "labels": labels}}}
     path = write(tmp_path / "gt.json", content)

@@ -6,7 +6,8 @@ import json
 import programs
 import pytest
 
-from cleannet_jax import ablate, errors, experiment
+from cleannet_jax import ablate, collapse, errors, experiment
+from cleannet_jax import config as config_lib
 from cleannet_jax.data import files
 from cleannet_jax.report import ablation as report_lib
 from cleannet_jax.report import experiment as table_lib
@@ -20,7 +21,7 @@ def test_no_positives(feature_folder, tiny_config, tmp_path, capsys):
     rows = experiment.train_and_evaluate(config, "full", data, tmp_path / "run")
     said = "no proposal took part in training: batches 1 to 5 of 5 of stage 2"
     # At once, ...
-    assert f"{said.replace('to 5', 'to 2')}; no score" in capsys.readouterr().out
+    assert f"{said.replace('to 5', 'to 3')}; no score" in capsys.readouterr().out
     # ... in the results, of the method alone, ...
     results = tmp_path / "run" / "results"
     warnings = json.loads((results / "full.json").read_text())["warnings"]
@@ -42,6 +43,22 @@ def test_no_positives(feature_folder, tiny_config, tmp_path, capsys):
     assert "* full has collapsed with seeds 0" in text and said in text
     methods = json.loads(report_lib.as_json(found))["methods"]
     assert methods["full"]["collapsed"] == [0] and not methods["plain"]["collapsed"]
+
+
+def test_a_zero_now_and_then_is_no_collapse(tmp_path):
+    made = config_lib.Config(steps=100, log_every=10)
+
+    def cautions(positives):
+        lines = [
+            json.dumps({"step": 500 + 10 * at, "stage": "cleannet", "positives": value})
+            for at, value in enumerate(positives, 1)
+        ]
+        (tmp_path / "metrics.jsonl").write_text("\n".join([*lines, ""]))
+        return collapse.cautions(made, tmp_path)
+
+    assert cautions([9, 9, 9, 9, 0, 9, 9, 0, 0, 9]) == []
+    (line,) = cautions([9, 9, 0, 0, 0, 9, 9, 9, 9, 9])
+    assert "batches 21 to 50 of 100 of stage 2, of which every 10th was looked" in line
 
 
 def test_one_category_cannot_be_learned(feature_folder, tiny_config, tmp_path):

@@ -165,3 +165,15 @@ def test_a_single_seed_has_no_variance(annotations):
     reports = some_reports(annotations, (0.4, 0.5), seed=6)
     with pytest.raises(errors.InputError, match="found 2 and 1 seeds, expected two"):
         compare.compare_seeds(reports, reports[:1], samples=5)
+
+
+def test_of_one_video_nothing_is_known(annotations):
+    one = annotations_lib.Annotations(
+        {NAMES[0]: annotations.videos[NAMES[0]]}, "gt.json"
+    )
+    right = report_on(one, np.array([True]))
+    wrong = report_on(one, np.array([False]))
+    found = compare.compare_seeds([wrong], [right], samples=10)
+    np.testing.assert_array_equal(found.difference, 1)
+    np.testing.assert_array_equal(found.low, -1)
+    np.testing.assert_array_equal(found.high, 1)

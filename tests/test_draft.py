@@ -70,6 +70,49 @@ def test_what_files_say(tmp_path, paths, pattern, names):
     assert done.returncode == 2 and "is there already" in done.stderr
 
 
+def test_numbers_beside_features_are_no_streams(tmp_path):
+    for name in IDS:
+        values = np.ones((10, 4), np.float32)
+        np.savez(tmp_path / f"{name}.npz", features=values, fps=25.0)
+    done, _ = init(tmp_path, *TIME, "--streams", "clip")
+    # Several arrays, so that the one that is meant must be named.
+    assert done.returncode == 2 and "'array'" in done.stderr
+    done, content = init(tmp_path, *TIME, "--streams", "clip", "--array", "features")
+    assert done.returncode == 0 and content["array"] == "features"
+
+
+def test_streams_of_other_lengths_are_for_validate_to_say(tmp_path):
+    for name in IDS:
+        save(tmp_path / "rgb" / f"{name}.npy", 4)
+        path = tmp_path / "flow" / f"{name}.npy"
+        path.parent.mkdir(exist_ok=True)
+        np.save(path, np.ones((11, 4), np.float32))
+    videos = {name: {"duration": 5.0, "labels": ["a"]} for name in IDS}
+    files.write_json(tmp_path / "gt.json", {"database": videos})
+    assert init(tmp_path, *TIME)[0].returncode == 0
+
+
+def test_hdf5_by_folder_and_files_that_could_be_either(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    for stream in ("rgb", "flow"):
+        (tmp_path / "a" / stream).mkdir(parents=True)
+        with h5py.File(tmp_path / "a" / stream / "features.h5", "w") as file:
+            for name in IDS:
+                file[name] = np.ones((10, 6), np.float32)
+    done, content = init(tmp_path / "a", *TIME)
+    assert done.returncode == 0, done.stderr
+    assert content["file_pattern"] == "{stream}/features.h5"
+    (tmp_path / "b").mkdir()
+    for name in IDS[:3]:
+        with h5py.File(tmp_path / "b" / f"{name}.h5", "w") as file:
+            file["rgb"] = file["flow"] = np.ones((10, 6), np.float32)
+    done, _ = init(tmp_path / "b", *TIME)
+    assert "are the files videos or streams? Say with --file-pattern" in done.stderr
+    way = ["--file-pattern", "{id}.h5", "--array", "{stream}", "--streams", "rgb,flow"]
+    done, content = init(tmp_path / "b", *TIME, *way)
+    assert done.returncode == 0, done.stderr
+
+
 def test_columns_of_a_joint_array_are_asked_for(tmp_path):
     for name in IDS:
         save(tmp_path / f"{name}.npy", 12)

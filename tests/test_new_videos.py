@@ -63,6 +63,23 @@ def test_new_videos(trained, feature_folder, tmp_path):
     done, found = localize(trained, "--data", partial)
     assert set(found) == evaluated - {"video10"}
     assert "labels that the run does not know: 'fly'" in done.stdout
+    # Subsets that nobody names are no subset: all are all.
+    named = (partial / "annotations.json").read_text()
+
+    def unname(content):
+        for video in content["database"].values():
+            del video["subset"]
+
+    edit(partial / "annotations.json", unname)
+    done, found = localize(trained, "--data", partial, "--subset", "all")
+    assert set(found) == everything
+    (partial / "annotations.json").write_text(named)
+    (partial / "manifest.json").rename(tmp_path / "kept.json")
+    done, found = localize(trained, "--data", partial)
+    assert set(found) == everything
+    (tmp_path / "kept.json").rename(partial / "manifest.json")
+    done, found = localize(trained, "--data", partial, "--fps", "25")
+    assert done.returncode == 2 and "--fps: is for videos without" in done.stderr
     edit(partial / "manifest.json", lambda m: m.update(evaluation_subset="other"))
     done, found = localize(trained, "--data", partial)
     assert set(found) == everything
@@ -83,6 +100,8 @@ def test_new_videos(trained, feature_folder, tmp_path):
     done, found = localize(trained, "--data", partial)
     assert "15 frames a snippet at 30 fps, as the data of" in done.stdout
     assert found["video12"] == known["video12"]
+    done, _ = localize(trained, "--data", partial, "--fps", "0")
+    assert done.returncode == 2 and "--fps: found 0.0, expected" in done.stderr
     done, slow = localize(trained, "--data", partial, "--fps", "15")
     first, other = found["video12"][0], slow["video12"][0]
     np.testing.assert_allclose(other["segment"], 2 * np.array(first["segment"]))

@@ -136,6 +136,13 @@ def test_a_config_from_a_file(tmp_path):
         read(tmp_path / "wrong.json")
 
 
+def test_a_scale_for_each_stream(feature_folder):
+    options = ["--dataset", "thumos14", "--data", feature_folder]
+    done = programs.run("train", *options, "--feature-scales", "1,2,3")
+    assert done.returncode == 2
+    assert "found 3 numbers, expected 2, one for each of rgb 6, flow 4" in done.stderr
+
+
 def test_methods_have_their_names_back():
     for name in ("full", "t", "untrimmednet", "w_talc", "stpn+t", "plain_smoothed"):
         made = methods.apply(config.Config(), name)

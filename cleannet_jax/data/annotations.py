@@ -308,11 +308,13 @@ def _actions(entry: dict[str, Any], where: str) -> Iterator[Row]:
 
 def _tags(entry: dict[str, Any], where: str) -> tuple[str, ...]:
     """The labels of a whole video; none without the key."""
-    tags = schema.rows(entry.get("labels", []), f"{where}.labels")
-    for row, tag in enumerate(tags):
-        if not isinstance(tag, str) or tag in ("", AMBIGUOUS):
+    tags = []
+    found = schema.rows(entry.get("labels", []), f"{where}.labels")
+    for row, tag in enumerate(found):
+        place = f"{where}.labels[{row}]"
+        tags.append(schema.label({"label": tag}, place))
+        if tags[-1] == AMBIGUOUS:
             raise errors.InputError(
-                f"{where}.labels[{row}]: expected the name of a category, found"
-                f" {reprlib.repr(tag)}"
+                f"{place}: expected the name of a category, found {AMBIGUOUS!r}"
             )
     return tuple(tags)

@@ -150,9 +150,8 @@ def run(parsed: argparse.Namespace) -> int:
     if (parsed.bootstrap or 0) < 0 or parsed.seed < 0:
         raise errors.InputError("--bootstrap and --seed: expected 0 or more")
     inputs = (*parsed.predictions, *parsed.against, parsed.ground_truth, parsed.labels)
-    for option, path in (("--json", parsed.json), ("--csv", parsed.csv)):
-        if path and path in inputs:
-            raise errors.InputError(f"{option}: {path} is an input of this command")
+    for flag, path in (("--json", parsed.json), ("--csv", parsed.csv)):
+        options.check_output(flag, path, *inputs)
     reports = _reports(parsed)
     text, content = _result(parsed, reports)
     print(text)

@@ -117,8 +117,9 @@ def run(parsed: argparse.Namespace) -> int:
     fuse_weight.check_subset(parsed.subset, parsed.evaluation_subset)
     if parsed.bootstrap < 0 or parsed.seed < 0:
         raise errors.InputError("--bootstrap and --seed: expected 0 or more")
-    if parsed.out in (parsed.proposals, parsed.scp, parsed.ground_truth):
-        raise errors.InputError(f"--out: {parsed.out} is an input of this command")
+    options.check_times(parsed)
+    read = parsed.proposals, parsed.scp, parsed.ground_truth, parsed.labels
+    options.check_output("--out", parsed.out, *read)
     tious = thresholds.parse_tious(parsed.tiou)
     tried = fuse_weight.recipes(
         evaluators=_names(parsed.evaluators, "evaluators"),

@@ -58,7 +58,8 @@ def parser() -> options.Parser:
         "--out",
         metavar="FILE",
         required=True,
-        help="predictions: JSON, or the THUMOS14 kit's text where it ends in .txt",
+        help="predictions: JSON, a table where it ends in .csv, or the THUMOS14 kit's text"
+        " where it ends in .txt",
     )
     made.add_option(
         "--scp", metavar="DIR", help="folder to write the SCP of every video to"

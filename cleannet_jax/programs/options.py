@@ -8,6 +8,7 @@ import argparse
 import dataclasses
 import difflib
 import importlib.resources
+import math
 import pathlib
 import re
 import runpy
@@ -153,6 +154,24 @@ def _add_field(parser: Parser, group: Any, field: dataclasses.Field) -> None:
     kind = config_lib.kind_of(field.name) + (f", {unit}" if unit else "")
     extra = f"{kind}; {default}" if default else kind
     parser.add_option(flag, help=f"{text} ({extra})", group=group, metavar="VALUE")
+
+
+def check_output(flag: str, path: str | None, *inputs: str | None) -> None:
+    """Raises an InputError if a file to write is one that is read, however it is named."""
+    place = pathlib.Path(path).resolve() if path else None
+    if place and any(
+        pathlib.Path(other).resolve() == place for other in inputs if other
+    ):
+        raise errors.InputError(f"{flag}: {path} is an input of this command")
+
+
+def check_times(parsed: argparse.Namespace) -> None:
+    """Raises an InputError unless --snippet-seconds and --offset-seconds are times."""
+    for option, lowest in (("snippet_seconds", 0), ("offset_seconds", -math.inf)):
+        value = getattr(parsed, option)
+        if value is not None and not lowest < value < math.inf:
+            flag = f"--{option.replace('_', '-')}"
+            raise errors.InputError(f"{flag}: found {value}, expected seconds")
 
 
 def add_cache(parser: Parser) -> None:

@@ -23,7 +23,6 @@ adds the evaluator's score to the detector's own; docs/improve.md says what to e
 """
 
 import argparse
-import math
 from typing import TYPE_CHECKING
 
 from cleannet_jax import errors
@@ -127,16 +126,9 @@ def run(parsed: argparse.Namespace) -> int:
     from cleannet_jax.programs import compilation
 
     compilation.cache(parsed.compilation_cache)
-    for option in ("snippet_seconds", "offset_seconds"):
-        value = getattr(parsed, option)
-        lowest = 0 if option == "snippet_seconds" else -math.inf
-        if value is not None and not lowest < value < math.inf:
-            name = option.replace("_", "-")
-            raise errors.InputError(
-                f"--{name}: found {value}, expected a number of seconds"
-            )
-    if parsed.out in (parsed.proposals, parsed.scp, parsed.fuse):
-        raise errors.InputError(f"--out: {parsed.out} is an input of this command")
+    options.check_times(parsed)
+    read = parsed.proposals, parsed.scp, parsed.fuse, parsed.annotations, parsed.labels
+    options.check_output("--out", parsed.out, *read)
     recipe = _recipe(parsed)
     if parsed.proposals.endswith(".npz"):
         if recipe.weight is not None or recipe.suppression.kind != "none":
