@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, NamedTuple
 
 from cleannet_jax import errors
+from cleannet_jax.data import text
 
 
 class Row(NamedTuple):
@@ -48,15 +49,8 @@ def read(
         row has more or fewer cells than the header; the message names the line.
     """
     spellings = {**columns, **(optional or {})}
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            yield from _rows(file, f"{path}", columns, spellings, spills)
-    except FileNotFoundError:
-        raise errors.InputError(f"{path}: no such file") from None
-    except OSError as error:
-        raise errors.InputError(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise errors.InputError(f"{path}: not UTF-8 text: {error.reason}") from None
+    with text.opened(path, newline="") as file:
+        yield from _rows(file, f"{path}", columns, spellings, spills)
 
 
 def _rows(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 from cleannet_jax import errors
+from cleannet_jax.data import text
 
 _CHUNK = 1 << 22  # Characters read at a time: bounds the memory, not the result.
 _SPACE = re.compile(r"[ \t\n\r]*")
@@ -29,10 +30,10 @@ def open_atomic(path: str | os.PathLike, mode: str = "w") -> Iterator[IO]:
       the block raises, which includes a full disk.
     """
     path = pathlib.Path(path)
-    text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
+    how = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
-        with os.fdopen(handle, mode, **text) as file:
+        with os.fdopen(handle, mode, **how) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -234,19 +235,16 @@ class _Window:
 @contextlib.contextmanager
 def _open_json(path: str | os.PathLike) -> Iterator[_Window]:
     """A window on a JSON file, whose mistakes become one line that names the file."""
-    try:
-        with open(path, encoding="utf-8-sig") as file:
+    with text.opened(path) as file:
+        try:
             yield _Window(file)
-    except FileNotFoundError:
-        raise errors.InputError(f"{path}: no such file") from None
-    except OSError as error:
-        raise errors.InputError(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise errors.InputError(f"{path}: not UTF-8 text: {error.reason}") from None
-    except RecursionError:
-        raise errors.InputError(f"{path}: JSON that is nested too deeply") from None
-    except errors.InputError as error:
-        raise errors.InputError(f"{path}: {error}") from None
-    except ValueError as error:
-        # Python refuses to convert whole numbers of thousands of digits.
-        raise errors.InputError(f"{path}: {str(error).partition(';')[0]}") from None
+        except RecursionError:
+            raise errors.InputError(f"{path}: JSON that is nested too deeply") from None
+        except UnicodeDecodeError:
+            raise
+        except errors.InputError as error:
+            raise errors.InputError(f"{path}: {error}") from None
+        except ValueError as error:
+            # Python refuses to convert whole numbers of thousands of digits.
+            problem = str(error).partition(";")[0]
+            raise errors.InputError(f"{path}: {problem}") from None

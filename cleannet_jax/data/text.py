@@ -4,11 +4,12 @@ Files are UTF-8, with or without a byte order mark, with the line ends of any sy
 and are read a line at a time. A place is what a message names: "FILE: line 3".
 """
 
+import contextlib
 import math
 import os
 import reprlib
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 from cleannet_jax import errors
 
@@ -36,17 +37,32 @@ def read_lines(path: str | os.PathLike) -> Iterator[Line]:
     Raises:
       InputError: the file is absent or is not UTF-8.
     """
+    with opened(path) as file:
+        for number, text in enumerate(file, start=1):
+            if text.strip():
+                yield Line(text.strip(), f"{path}: line {number}")
+
+
+@contextlib.contextmanager
+def opened(path: str | os.PathLike, *, newline: str | None = None) -> Iterator[TextIO]:
+    """Opens a file of text to be read.
+
+    Args:
+      path: of the file.
+      newline: as for `open`.
+
+    Raises:
+      InputError: the file is absent or, where it is read, is not UTF-8.
+    """
     try:
-        with open(path, encoding="utf-8-sig") as file:
-            for number, text in enumerate(file, start=1):
-                if text.strip():
-                    yield Line(text.strip(), f"{path}: line {number}")
+        with open(path, encoding="utf-8-sig", newline=newline) as file:
+            yield file
     except FileNotFoundError:
         raise errors.InputError(f"{path}: no such file") from None
     except OSError as error:
         raise errors.InputError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError as error:
-        raise errors.InputError(f"{path}: not UTF-8 text: {error}") from None
+        raise errors.InputError(f"{path}: not UTF-8 text: {error.reason}") from None
 
 
 def columns(line: Line, names: str) -> list[str]:

@@ -88,12 +88,7 @@ def parser() -> options.Parser:
         help="what becomes of detections in videos that --ground-truth lists in another"
         f" subset. {_choices(evaluate.OTHER_SUBSETS)}",
     )
-    made.add_option(
-        "--labels",
-        metavar="FILE",
-        help="names for labels that are numbers: one a line, counted from 0, or with"
-        " their number in front",
-    )
+    options.add_labels(made)
     made.add_switch(
         "--ignore-unknown-labels",
         help="leave out detections whose label --ground-truth uses nowhere",

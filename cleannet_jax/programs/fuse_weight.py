@@ -82,27 +82,8 @@ def parser() -> options.Parser:
         help="resamples of the videos, for what is noise",
     )
     made.add_option("--seed", type=int, default=0, help="of the resamples", metavar="N")
-    made.add_option(
-        "--labels",
-        metavar="FILE",
-        help="names for labels that are numbers: one a line, counted from 0, or with"
-        " their number in front",
-    )
-    made.add_option(
-        "--snippet-seconds",
-        type=float,
-        metavar="S",
-        kind="seconds",
-        help="from one snippet to the next; left out, it is as scp.json says",
-    )
-    made.add_option(
-        "--offset-seconds",
-        type=float,
-        default=0.0,
-        metavar="S",
-        kind="seconds",
-        help="time at which snippet 0 starts",
-    )
+    options.add_labels(made)
+    options.add_times(made)
     options.add_cache(made)
     return made
 

@@ -165,6 +165,36 @@ def check_output(flag: str, path: str | None, *inputs: str | None) -> None:
         raise errors.InputError(f"{flag}: {path} is an input of this command")
 
 
+def add_labels(parser: Parser) -> None:
+    """Adds --labels."""
+    parser.add_option(
+        "--labels",
+        metavar="FILE",
+        help="names for labels that are numbers: one a line, counted from 0, or with"
+        " their number in front",
+    )
+
+
+def add_times(parser: Parser) -> None:
+    """Adds --snippet-seconds and --offset-seconds, of the snippets of SCPs."""
+    parser.add_option(
+        "--snippet-seconds",
+        type=float,
+        metavar="S",
+        kind="seconds",
+        help="from one snippet to the next: 15 frames at 30 fps are 0.5; left out, it is"
+        " as scp.json says",
+    )
+    parser.add_option(
+        "--offset-seconds",
+        type=float,
+        default=0.0,
+        metavar="S",
+        kind="seconds",
+        help="time at which snippet 0 starts",
+    )
+
+
 def check_times(parsed: argparse.Namespace) -> None:
     """Raises an InputError unless --snippet-seconds and --offset-seconds are times."""
     for option, lowest in (("snippet_seconds", 0), ("offset_seconds", -math.inf)):

@@ -90,31 +90,11 @@ def parser() -> options.Parser:
         metavar="FILE",
         help="annotation file with the durations that a proposal list of SSN lacks",
     )
-    made.add_option(
-        "--labels",
-        metavar="FILE",
-        help="names for labels that are numbers: one a line, counted from 0, or with"
-        " their number in front",
-    )
+    options.add_labels(made)
     made.add_switch(
         "--unbounded-scp", help="score SCPs that are no probabilities, such as logits"
     )
-    made.add_option(
-        "--snippet-seconds",
-        type=float,
-        metavar="S",
-        kind="seconds",
-        help="from one snippet to the next, for JSON: 15 frames at 30 fps are 0.5; left"
-        " out, it is as SCP_FOLDER/scp.json says",
-    )
-    made.add_option(
-        "--offset-seconds",
-        type=float,
-        default=0.0,
-        metavar="S",
-        kind="seconds",
-        help="time at which snippet 0 starts",
-    )
+    options.add_times(made)
     options.add_cache(made)
     return made
 
