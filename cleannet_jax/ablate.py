@@ -176,7 +176,7 @@ def _run_cell(
             classified, saved = _classify(alone, dataset, where, folder)
             localizer = table.of(own)
             # C5 trains the head on; thresholding reads more than what is saved.
-            if localizer.fine_tunes or localizer.propose is None:
+            if localizer.fine_tunes or localizer.kind == "threshold":
                 saved = None
         params = train.train_generator(own, dataset, cell, classified, saved)
         runs.write_model(cell, description, dataset, params)

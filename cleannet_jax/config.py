@@ -37,9 +37,35 @@ class Config:
     train_generator: bool = _option(True, "C1: train the proposal generator")
     action_score: bool = _option(True, "C2: evaluate proposals by s_a")
     edge_scores: bool = _option(True, "C3: evaluate proposals by s_s and s_e")
-    outer_inner: bool = _option(False, "evaluate proposals as AutoLoc does instead")
+    evaluator: str = _option(
+        "contrast",
+        "evaluate by contrast, outer_inner (AutoLoc's), oic, mean, or by a sum of them,"
+        " as in contrast+oic",
+    )
     smooth: bool = _option(False, "evaluate proposals on an SCP smoothed over time")
     smoothing_width: int = _option(3, "smoothed over so many, odd", unit="snippets")
+    video_score_weight: float = _option(
+        0.0, "add so much of the video's score to that of its detections"
+    )
+    ranking: str = _option(
+        "", "rank what suppression has left by this evaluator; if empty by the same"
+    )
+    scp_thresholds: tuple[float, ...] = _option(
+        (), "propose runs of the SCP above these, of its range in the video"
+    )
+    attention_thresholds: tuple[float, ...] = _option(
+        (), "propose runs of attention above these, of its maximum in the video"
+    )
+    anchors_per_octave: int = _option(
+        0, "anchors in so many sizes an octave between the ends of anchor_sizes"
+    )
+    suppression: str = _option(
+        "", "soft:SIGMA, hard:TIOU or none; if empty hard at nms_tiou"
+    )
+    recipe: str = _option("", "a published localizer in the place of all of these")
+    traps: bool = _option(
+        False, "follow it to the letter: cut sequences are scored, lengths are one more"
+    )
     tsn_sampling: bool = _option(True, "C4: regress anchors from sampled snippets")
     joint: bool = _option(True, "C5: fine-tune the head on covered snippets")
 
@@ -180,7 +206,7 @@ def from_json(content: dict[str, Any], *, place: str) -> Config:
     """
     known = [field.name for field in dataclasses.fields(Config)]
     values = {}
-    for name, value in content.items():
+    for name, value in map(_renamed, content, content.values()):
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
@@ -192,6 +218,13 @@ def from_json(content: dict[str, Any], *, place: str) -> Config:
         except errors.InputError as error:
             raise errors.InputError(f"{place}: {error}") from None
     return Config(**values)
+
+
+def _renamed(name: str, value: Any) -> tuple[str, Any]:
+    """A field as it is called now, from a file of an earlier version."""
+    if name == "outer_inner":
+        return "evaluator", "outer_inner" if value else "contrast"
+    return name, value
 
 
 _KINDS = {bool: "true or false", int: "whole number", float: "number", str: "text"}
@@ -259,6 +292,15 @@ def check(config: Config) -> None:
         lambda scales: all(0 < scale < float("inf") for scale in scales),
         "numbers above 0",
     )
+    for name in ("video_score_weight", "anchors_per_octave"):
+        _require(config, name, lambda value: 0 <= value < float("inf"), "0 or more")
+    for name in ("scp_thresholds", "attention_thresholds"):
+        _require(
+            config,
+            name,
+            lambda values: all(0 <= value < 1 for value in values),
+            "0 to 1, 1 not among them",
+        )
     _require(config, "nms_tiou", lambda value: 0 <= value <= 1, "0 to 1")
     _require(
         config,

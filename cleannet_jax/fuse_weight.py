@@ -16,6 +16,7 @@ import numpy as np
 from cleannet_jax import compare, errors, evaluate, fusion, logs, score
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data.detections import submission
+from cleannet_jax.localizers import suppression as suppression_lib
 from cleannet_jax.metrics import average_precision
 
 WEIGHTS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
@@ -72,7 +73,7 @@ def recipes(
     Without an evaluator's share the scale is that of the detector's own scores, none.
     """
     made = []
-    for suppression in map(fusion.parse_suppression, suppressions):
+    for suppression in map(suppression_lib.parse, suppressions):
         if 0 in weights:
             made.append(fusion.Recipe(0.0, evaluators[0], suppression, "none"))
         more = itertools.product(filter(None, weights), evaluators, scales)

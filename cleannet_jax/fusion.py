@@ -18,6 +18,7 @@ import numpy as np
 
 from cleannet_jax import errors, logs
 from cleannet_jax.data.detections import submission
+from cleannet_jax.localizers import suppression as suppression_lib
 from cleannet_jax.metrics import average_precision
 from cleannet_jax.ops import nms
 
@@ -41,25 +42,6 @@ _LEAST = 16
 _TOGETHER = 1 << 13
 
 
-class Suppression(NamedTuple):
-    """What becomes of detections that overlap better ones of their video and category.
-
-    Attributes:
-      kind: "none"; "hard", removed; or "soft", their scores lowered.
-      value: the largest tIoU that hard suppression leaves, in [0, 1]; or the σ of soft
-        suppression, positive.
-    """
-
-    kind: str
-    value: float = 0.0
-
-    def __str__(self) -> str:
-        return self.kind if self.kind == "none" else f"{self.kind}:{self.value:g}"
-
-
-NONE = Suppression("none")
-
-
 class Recipe(NamedTuple):
     """How a score is made.
 
@@ -73,35 +55,8 @@ class Recipe(NamedTuple):
 
     weight: float | None = None
     evaluator: str = "contrast"
-    suppression: Suppression = NONE
+    suppression: suppression_lib.Suppression = suppression_lib.NONE
     scale: str = "none"
-
-
-def parse_suppression(text: str) -> Suppression:
-    """Returns the suppression that a command line names.
-
-    Args:
-      text: none, soft:SIGMA or hard:TIOU.
-
-    Raises:
-      InputError: it is none of these, or the number is out of range.
-    """
-    kind, colon, number = text.partition(":")
-    try:
-        value = float(number) if colon else 0.0
-    except ValueError:
-        value = math.nan
-    usable = {
-        "none": not colon,
-        "soft": bool(colon) and 0 < value < math.inf,
-        "hard": bool(colon) and 0 <= value <= 1,
-    }
-    if not usable.get(kind, False):
-        raise errors.InputError(
-            f"suppression: found {text!r}, expected none, soft:SIGMA with a positive"
-            " number (soft:0.3), or hard:TIOU with one in [0, 1] (hard:0.4)"
-        )
-    return Suppression(kind, value)
 
 
 def parse_weight(value: Any, place: str) -> float:
@@ -146,7 +101,7 @@ def from_dict(content: Any, place: str) -> Recipe:
     return Recipe(
         weight=parse_weight(content["weight"], f"{place}: weight"),
         evaluator=content["evaluator"],
-        suppression=parse_suppression(str(content["suppression"])),
+        suppression=suppression_lib.parse(str(content["suppression"])),
         scale=content["scale"],
     )
 
@@ -217,7 +172,7 @@ def applied(
 
 def suppressed(
     detections: average_precision.Instances,
-    suppression: Suppression,
+    suppression: suppression_lib.Suppression,
     *,
     advance: Callable[[int], Any] = lambda count: None,
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -20,7 +20,7 @@ from cleannet_jax import streams as streams_lib
 from cleannet_jax.data import dataset as dataset_lib
 from cleannet_jax.data import pipeline
 from cleannet_jax.data import snippets as snippets_lib
-from cleannet_jax.localizers import detection, table, thresholding
+from cleannet_jax.localizers import detection, recipes, table, thresholding
 from cleannet_jax.metrics import average_precision
 from cleannet_jax.models import predictions as predictions_lib
 from cleannet_jax.ops import nms, segments
@@ -32,19 +32,8 @@ Predictions = predictions_lib.SnippetPredictions
 # What the two traced functions read of a config.
 _PREDICTION = ("classifier",)
 _DETECTION = (
-    "train_generator",
-    "action_score",
-    "edge_scores",
-    "outer_inner",
-    "smooth",
-    "smoothing_width",
-    "tsn_sampling",
-    "joint",
-    "anchor_sizes",
-    "generator_width",
-    "num_samples",
-    "min_scp",
-    "min_attention",
+    *table.FIELDS,
+    "traps",
     "min_video_score",
     "nms_tiou",
     "max_detections",
@@ -96,12 +85,14 @@ def _detect_padded(
     features: jax.Array,
     predictions: Predictions,
     length: jax.Array,
+    second: float,
     config: config_lib.Part,
     most: int,
 ) -> tuple[jax.Array, nms.Kept]:
     """Detections of one padded video by its predictions."""
-    proposals = table.of(config).propose(generator, features, length, config)
-    return detection.by_proposals(predictions, proposals, length, config, most=most)
+    return detection.detect(
+        generator, features, predictions, length, config, most=most, second=second
+    )
 
 
 def localize_video(
@@ -111,6 +102,8 @@ def localize_video(
     streams: streams_lib.Streams,
     config: config_lib.Config,
     predictions: Predictions | None = None,
+    *,
+    second: float = recipes.SECOND,
 ) -> Detections:
     """The detections of one padded video, in snippets.
 
@@ -122,12 +115,13 @@ def localize_video(
       streams: of the features.
       config: of the method, which decides how.
       predictions: of the valid snippets; None to compute them.
+      second: in snippets, which the traps of published recipes read.
     """
     if predictions is None:
         padded = predict_padded(params["head"], features, length, streams, config)
     else:
         padded = _padded(predictions, len(features))
-    return _start(params, features, length, config, padded)()
+    return _start(params, features, length, config, padded, second)()
 
 
 def _start(
@@ -136,15 +130,16 @@ def _start(
     length: int,
     config: config_lib.Config,
     padded: Predictions,
+    second: float,
 ) -> Callable[[], Detections]:
     """Begins to localize in one video; what is returned waits for the detections."""
-    if table.of(config).propose is None:
+    if table.of(config).kind == "threshold":
         return lambda: methods.detect_by_threshold(unpadded(padded, length), config)
     generator = params["generator"] if config.train_generator else None
     # Whether the head was trained on is of no matter here.
     part = config_lib.part(dataclasses.replace(config, joint=False), _DETECTION)
     most = methods.most_categories(config, padded.scp.shape[1])
-    found = _detect_padded(generator, features, padded, length, part, most)
+    found = _detect_padded(generator, features, padded, length, second, part, most)
 
     def wait() -> Detections:
         categories, kept = jax.device_get(found)
@@ -212,11 +207,15 @@ def localize(
     pending = None
     for video_id, example in _examples(dataset, ids, models[0].config):
         features, length = example["features"], int(example["length"])
+        timebase = dataset.videos[video_id].timebase
+        second = timebase.fps / timebase.stride
         known: dict[int, Predictions] = {}
         waits = []
         for model in models:
             padded = _predictions(model, video_id, features, length, dataset, known)
-            waits.append(_start(model.params, features, length, model.config, padded))
+            waits.append(
+                _start(model.params, features, length, model.config, padded, second)
+            )
             if scp is not None and model is models[0]:
                 snippets_lib.write(scp, video_id, unpadded(padded, length))
         if pending:

@@ -13,7 +13,13 @@ import jax
 
 from cleannet_jax import config as config_lib
 from cleannet_jax import errors, streams
-from cleannet_jax.localizers import table, thresholding
+from cleannet_jax.localizers import (
+    recipes,
+    scoring,
+    suppression,
+    table,
+    thresholding,
+)
 from cleannet_jax.models import (
     hide_and_seek,
     predictions,
@@ -123,6 +129,7 @@ GROUPS = {
     "table2": TABLE_2,
     "table3": TABLE_3,
     "tables": tuple(dict.fromkeys(TABLE_2 + TABLE_3)),
+    "recipes": (*recipes.RECIPES, "oic", "threshold_smoothed", "gated_anchors"),
     "matrix": tuple(
         f"{classifier}+{localizer}"
         for classifier in CLASSIFIERS
@@ -187,13 +194,12 @@ def apply(config: config_lib.Config, method: str) -> config_lib.Config:
 
 def name_of(config: config_lib.Config) -> str:
     """The name of the method that a config describes; "custom" if none has it."""
-    if config.classifier != _DEFAULT:
-        choices = [f"{config.classifier}+{name}" for name in LOCALIZERS]
-        choices[0] = config.classifier  # Followed by its own thresholding.
+    localizers = table.names(smooth=config.smooth)
+    choices = [config.classifier]  # Followed by its own thresholding.
+    if config.classifier == _DEFAULT:
+        choices += localizers
     else:
-        choices = [_DEFAULT, *LOCALIZERS[1:]]
-    if config.smooth:
-        choices = [f"{name}{table.SMOOTHED}" for name in choices[1:]]
+        choices += [f"{config.classifier}+{name}" for name in localizers]
     return next((n for n in choices if apply(config, n) == config), "custom")
 
 
@@ -214,7 +220,10 @@ def most_categories(config: config_lib.Settings, num_categories: int) -> int:
     row = CLASSIFIERS.get(config.classifier)
     if row is None or not row.is_distribution:
         return num_categories
-    return min(num_categories, max(1, int(1 / config.min_video_score)))
+    least = config.min_video_score
+    if config.recipe:
+        least = recipes.RECIPES[config.recipe].min_video_score
+    return min(num_categories, max(1, int(1 / least)))
 
 
 def detect_by_threshold(
@@ -250,6 +259,7 @@ def check(config: config_lib.Config) -> None:
             f"{config.classifier!r}: they are heads of UntrimmedNet"
         )
     scores = config.action_score or config.edge_scores
+    _check_localizer(config)
     if config.train_generator and not scores:
         raise errors.InputError(
             "train_generator: found true, expected action_score or edge_scores with "
@@ -264,6 +274,32 @@ def check(config: config_lib.Config) -> None:
         raise errors.InputError(
             f"joint: found true with the classifier {config.classifier!r}, expected "
             f"{_DEFAULT}, whose loss the paper fine-tunes"
+        )
+
+
+def _check_localizer(config: config_lib.Config) -> None:
+    """Raises an InputError if the parts of a localizer are none or do not go together."""
+    known = ", ".join(scoring.EVALUATORS)
+    for name in ("evaluator", "ranking"):
+        value = getattr(config, name)
+        parts = value.split("+")
+        wrong = [part for part in parts if part not in scoring.EVALUATORS]
+        if (value or name == "evaluator") and (wrong or len(set(parts)) < len(parts)):
+            raise errors.InputError(
+                f"{name}: found {value!r}, expected {known}, or several, each once, with"
+                " + between them"
+            )
+    if config.suppression:
+        suppression.parse(config.suppression)
+    if config.recipe and config.recipe not in recipes.RECIPES:
+        raise errors.InputError(
+            f"recipe: found {config.recipe!r}, expected one of"
+            f" {', '.join(recipes.RECIPES)}, or none"
+        )
+    if config.train_generator and table.of(config).kind in ("runs", "recipe"):
+        raise errors.InputError(
+            "train_generator: found true with thresholds or a recipe, expected one of"
+            " them: proposals are the generator's, or runs of snippets"
         )
 
 

@@ -181,7 +181,13 @@ class Run:
         )
         own = localize.unpadded(predicted, length)
         found = localize.localize_video(
-            self.params, padded, length, streams, config, own
+            self.params,
+            padded,
+            length,
+            streams,
+            config,
+            own,
+            second=timebase.fps / timebase.stride,
         )
         seconds = segments.snippets_to_seconds(found.segments, **timebase._asdict())
         seconds = np.clip(seconds, 0, np.inf if duration is None else duration)
@@ -206,7 +212,7 @@ class Run:
     def _proposals(self, padded: np.ndarray, length: int) -> np.ndarray:
         """The proposals [P, 2] of the video's own snippets."""
         propose = table.of(self.config).propose
-        if propose is None:
+        if propose is None:  # Of no grid: they are of a category, from its own SCP.
             return np.zeros((0, 2), np.float32)
         generator = self.params.get("generator")
         found = propose(generator, padded, length, self.config)

@@ -398,13 +398,13 @@ def test_every_method_has_a_classifier_and_a_localizer():
         for field in dataclasses.fields(simple)
         if getattr(simple, field.name) != getattr(autoloc, field.name)
     }
-    assert differing == {"outer_inner", "positive_score"}
+    assert differing == {"evaluator", "positive_score"}
 
 
 def test_any_way_to_localize_by_proposals_can_be_smoothed():
     assert methods.parts("w_talc+t_smoothed") == ("w_talc", "t_smoothed")
     smooth, paper = config_of("plain_smoothed"), config_of("plain")
     assert smooth.smooth and dataclasses.replace(smooth, smooth=False) == paper
-    for name in ("threshold_smoothed", "untrimmednet_smoothed", "full_smooth"):
+    for name in ("untrimmednet_smoothed", "full_smooth", "gated_anchors_smoothed"):
         with pytest.raises(errors.InputError, match="method: found"):
             config_of(name)

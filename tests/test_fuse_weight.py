@@ -6,6 +6,7 @@ import programs
 import pytest
 
 from cleannet_jax import compare, evaluate, fuse_weight, fusion
+from cleannet_jax.localizers import suppression as suppression_lib
 from cleannet_jax.metrics import average_precision
 
 LABELS = ("run", "jump")
@@ -199,7 +200,7 @@ def test_a_weight_from_training_videos_improves_a_published_detector():
         samples=0,
     )
     chosen = choice.trials[0].recipe
-    soft = fusion.Suppression("soft", 0.3)
+    soft = suppression_lib.Suppression("soft", 0.3)
     assert chosen == fusion.Recipe(1.0, "contrast", soft, "unit")
     detections, scores = read("proposals_test.json", "Test", "scp_test")
     shipped = evaluate.read_predictions(SMIL / "as_shipped_test.json")

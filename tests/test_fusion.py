@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from cleannet_jax import errors, fusion
+from cleannet_jax.localizers import suppression as suppression_lib
 from cleannet_jax.metrics import average_precision
 
 
@@ -47,7 +48,7 @@ def test_suppression_is_of_a_video_and_a_category(text):
     detections = table(0, 300, 5, 2)
     lonely = table(1, 30, 30, 3)
     for found in (detections, lonely):
-        suppression = fusion.parse_suppression(text)
+        suppression = suppression_lib.parse(text)
         assert str(suppression) == text
         done = []
         scores, left = fusion.suppressed(found, suppression, advance=done.append)
@@ -60,7 +61,7 @@ def test_suppression_is_of_a_video_and_a_category(text):
 def test_nothing_is_suppressed_of_nothing():
     detections = table(0, 0, 2, 2)
     for text in ("none", "soft:0.3", "hard:0.4"):
-        scores, left = fusion.suppressed(detections, fusion.parse_suppression(text))
+        scores, left = fusion.suppressed(detections, suppression_lib.parse(text))
         assert scores.shape == left.shape == (0,)
 
 
@@ -82,7 +83,7 @@ def test_scales():
 
 def test_recipes_come_back_from_a_file():
     for recipe in (
-        fusion.Recipe(1.0, "sum", fusion.Suppression("soft", 0.3), "unit"),
+        fusion.Recipe(1.0, "sum", suppression_lib.Suppression("soft", 0.3), "unit"),
         fusion.Recipe(0.0),
     ):
         assert fusion.from_dict(fusion.as_dict(recipe), "x") == recipe

@@ -8,7 +8,7 @@ from cleannet_jax import config, localize, methods
 from cleannet_jax import streams as streams_lib
 from cleannet_jax.data import dataset as dataset_lib
 from cleannet_jax.data import manifest
-from cleannet_jax.localizers import detection, proposals, scoring
+from cleannet_jax.localizers import detection, scoring
 from cleannet_jax.models import head
 from cleannet_jax.models import predictions as predictions_lib
 
@@ -74,8 +74,7 @@ def test_contrast_finds_a_step(components):
     sap = jnp.asarray(psi / psi.sum())
     predictions = predictions_of(scp, sap, [0.95, 0.05])
     made = config_with(anchor_sizes=(3, 7, 9), train_generator=False, **components)
-    anchors = proposals.of_anchors(None, scp, 30, made)
-    categories, kept = detection.by_proposals(predictions, anchors, 30, made, most=2)
+    categories, kept = detection.detect(None, scp, predictions, 30, made, most=2)
     assert categories[0] == 0
     start, end = kept.segments[0, 0]
     assert abs(start - 8) <= 1 and abs(end - 16) <= 1

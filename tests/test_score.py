@@ -8,6 +8,7 @@ import pytest
 
 from cleannet_jax import errors, fusion, score
 from cleannet_jax.data import snippets as snippets_lib
+from cleannet_jax.localizers import suppression as suppression_lib
 from cleannet_jax.ops import contrast
 
 
@@ -428,7 +429,7 @@ def test_scores_are_fused_then_suppressed(tmp_path, scp, ending, suppress):
 
 def test_a_file_says_how_scores_are_fused(tmp_path, scp):
     path = submission(tmp_path, FUSED)
-    recipe = fusion.Recipe(0.5, "sum", fusion.Suppression("soft", 0.2), "rank")
+    recipe = fusion.Recipe(0.5, "sum", suppression_lib.Suppression("soft", 0.2), "rank")
     (tmp_path / "weight.json").write_text(json.dumps(fusion.as_dict(recipe)))
     by_file = ("--fuse", tmp_path / "weight.json")
     assert run_seconds(tmp_path, path, "a.json", *by_file).returncode == 0

@@ -1,14 +1,17 @@
 """Detection by proposals: the chosen categories' proposals, scored and suppressed."""
 
-import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from cleannet_jax import config as config_lib
-from cleannet_jax.localizers import scoring, table
+from cleannet_jax.localizers import proposals as proposals_lib
+from cleannet_jax.localizers import recipes, scoring, suppression, table
 from cleannet_jax.models import predictions as predictions_lib
 from cleannet_jax.ops import nms
+
+Params = Any
 
 
 def choose_categories(
@@ -28,39 +31,70 @@ def choose_categories(
     return categories, (scores > min_score).at[0].set(True)
 
 
-def by_proposals(
+def detect(
+    generator: Params | None,
+    features: jax.Array,
     predictions: predictions_lib.SnippetPredictions,
-    proposals: jax.Array,
     length: jax.Array | int,
     config: config_lib.Settings,
     *,
     most: int,
+    second: jax.Array | float = recipes.SECOND,
 ) -> tuple[jax.Array, nms.Kept]:
-    """Scores the proposals of every chosen category and suppresses overlapping ones.
+    """Proposes in the chosen categories, scores, and suppresses what overlaps.
 
     Args:
+      generator: its parameters; None where none is trained.
+      features: [T, D], of which anchors read T alone.
       predictions: of T snippets and N categories.
-      proposals: [T, A, 2], those of the anchors at each snippet.
       length: number of valid snippets.
       config: thresholds, and the localizer.
       most: C, of categories that are chosen.
+      second: in snippets, which the traps of published recipes read.
 
     Returns:
       Categories [C], and what was kept of each, [C, max_detections].
     """
+    localizer = table.of(config)
+    if localizer.kind == "recipe":
+        scp = scoring.conditioned(predictions.scp, length, config)
+        return recipes.detect(
+            recipes.RECIPES[config.recipe],
+            predictions._replace(scp=scp),
+            length,
+            most=most,
+            max_outputs=config.max_detections,
+            traps=config.traps,
+            second=second,
+        )
     categories, chosen = choose_categories(
         predictions.video, min_score=config.min_video_score, most=most
     )
     scp = scoring.conditioned(predictions.scp[:, categories], length, config)
-    flat = proposals.reshape(-1, 2)
-    scores = scoring.score(table.of(config).scores, scp, flat, length)  # [C, P]
-    interesting = jax.vmap(
-        lambda psi: scoring.anchors_of_interest(psi, predictions.sap, length, config),
-        in_axes=1,
-    )(scp)
-    candidates = jnp.repeat(interesting, proposals.shape[1], axis=1) & chosen[:, None]
-    suppress = functools.partial(
-        nms.suppress, max_tiou=config.nms_tiou, max_outputs=config.max_detections
+    if localizer.propose is None:
+        proposals = proposals_lib.of_runs(scp, predictions.sap, length, config)
+        candidates = jnp.ones(proposals.shape[:2], bool)
+    else:
+        grid = localizer.propose(generator, features, length, config)
+        proposals = grid.reshape(-1, 2)
+        of_interest = jax.vmap(
+            lambda psi: scoring.anchors_of_interest(
+                psi, predictions.sap, length, config
+            ),
+            in_axes=1,
+        )(scp)
+        candidates = jnp.repeat(of_interest, grid.shape[1], axis=1)
+    scores = scoring.score(localizer.scores, scp, proposals, length)  # [C, P]
+    more = config.video_score_weight * predictions.video[categories][:, None]
+    candidates = jnp.where(candidates & chosen[:, None], scores + more, -jnp.inf)
+    kept = suppression.suppress(
+        proposals,
+        candidates,
+        suppression.of(config),
+        max_outputs=config.max_detections,
     )
-    candidate_scores = jnp.where(candidates, scores, -jnp.inf)
-    return categories, jax.vmap(suppress, in_axes=(None, 0))(flat, candidate_scores)
+    if localizer.ranking:
+        used = kept.scores > -jnp.inf
+        ranks = scoring.score(localizer.ranking, scp, kept.segments, length) + more
+        kept = kept._replace(scores=jnp.where(used, ranks, -jnp.inf))
+    return categories, kept

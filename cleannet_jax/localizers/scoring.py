@@ -3,14 +3,15 @@
 Times are in snippets. Where an array has T snippets the first `length` are the video's.
 """
 
-import functools
 from collections.abc import Sequence
 
 import jax
-import jax.numpy as jnp
 
 from cleannet_jax import config as config_lib
 from cleannet_jax.ops import contrast, pooling
+
+# What evaluators are named for; several can be added.
+EVALUATORS = ("contrast", "outer_inner", "oic", "mean")
 
 
 def conditioned(
@@ -55,11 +56,10 @@ def score(
     """The sum of named scores of proposals, [N, P].
 
     Args:
-      names: fields of `ProposalScores`.
+      names: of scores, as `contrast.evaluate_some` knows them.
       scp: [T, N].
-      proposals: [P, 2] in snippets.
+      proposals: [P, 2] in snippets, or [N, P, 2].
       length: number of valid snippets.
     """
     found = contrast.evaluate_some(scp, proposals, names, length=length)
-    first, *others = (getattr(found, name) for name in names)
-    return functools.reduce(jnp.add, others, first)
+    return sum(found.values())

@@ -1,8 +1,9 @@
-"""Every localizer as a row: the variants of Table 2, AutoLoc, and thresholding.
+"""Every localizer as a row: Table 2's, AutoLoc's, thresholding, and what came after.
 
-A row is what it sets in a config, so that each part can be an option of its own; `of`
-reads a config back as the functions that it stands for. To add one is to write what
-its functions lack and a row here.
+A row is what it sets in a config, so that each part can be an option of its own: where
+proposals come from, which scores judge them, what suppresses. `of` reads a config back
+as the functions that it stands for. To add one is to write what its functions lack and
+a row here.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,36 +12,63 @@ from typing import Any, NamedTuple
 import jax
 
 from cleannet_jax import config as config_lib
-from cleannet_jax.localizers import proposals
+from cleannet_jax.localizers import proposals, recipes
 
 
 class Localizer(NamedTuple):
     """What is done with snippet predictions.
 
     Attributes:
-      propose: from the generator's parameters, features, length and config, and a key in
-        training, to proposals [T, A, 2]; None where snippets are thresholded.
+      kind: "threshold", of the classifier's own paper; "recipe", a published one of
+        `recipes`; "runs" above thresholds; or "grid", a proposal for every anchor.
+      propose: of a grid: from the generator's parameters, features, length and config,
+        and a key in training, to proposals [T, A, 2].
       scores: the proposal scores whose sum judges a proposal; Table 2 takes parts of
         Eq. 12's sum away, AutoLoc has another evaluator.
+      ranking: those that rank what suppression has left; empty for the same.
       trains: whether there is a generator to train (C1).
       fine_tunes: whether the head is trained with it (C5).
     """
 
-    propose: Callable[..., jax.Array] | None
-    scores: tuple[str, ...]
-    trains: bool
-    fine_tunes: bool
+    kind: str
+    propose: Callable[..., jax.Array] | None = None
+    scores: tuple[str, ...] = ()
+    ranking: tuple[str, ...] = ()
+    trains: bool = False
+    fine_tunes: bool = False
 
 
 # Components of Table 1, as config fields.
 _C = ("train_generator", "action_score", "edge_scores", "tsn_sampling", "joint")
 
+# What else makes a localizer, as the paper has it.
+_PAPER = {
+    "evaluator": "contrast",
+    "smooth": False,
+    "video_score_weight": 0.0,
+    "ranking": "",
+    "scp_thresholds": (),
+    "attention_thresholds": (),
+    "anchors_per_octave": 0,
+    "suppression": "",
+    "recipe": "",
+}
+
 
 def _row(marks: str, **more: Any) -> dict[str, Any]:
     """What a row sets: C1 to C5 by their marks in Table 2, and what else it differs in."""
     marked = {name: mark == "x" for name, mark in zip(_C, marks, strict=True)}
-    return marked | {"outer_inner": False} | more
+    return marked | _PAPER | more
 
+
+# What followed the paper calls thresholding: many thresholds, every run scored, Gaussian
+# suppression. Fixed as here before anything was evaluated.
+_RUNS = {
+    "scp_thresholds": tuple(step / 40 for step in range(10)),
+    "attention_thresholds": tuple(step / 90 for step in range(9, 82, 8)),
+    "video_score_weight": 0.2,
+    "suppression": "soft:0.3",
+}
 
 ROWS: Mapping[str, Mapping[str, Any]] = {
     # Of the classifier's own paper; with UntrimmedNet it is a row of Table 2 (R16).
@@ -55,9 +83,43 @@ ROWS: Mapping[str, Mapping[str, Any]] = {
     "full": _row("xxxxx"),
     # AutoLoc (Shou et al., ECCV 2018) differs from "simple" in the evaluator and its
     # threshold; "outer_inner" is to it as "plain" is to "simple".
-    "outer_inner": _row(".xx..", outer_inner=True),
-    "autoloc": _row("xxx..", outer_inner=True, positive_score=0.3),
-}
+    "outer_inner": _row(".xx..", evaluator="outer_inner"),
+    "autoloc": _row("xxx..", evaluator="outer_inner", positive_score=0.3),
+    # Not of the paper: the same runs under three evaluators, ...
+    "oic": _row(".xx..", **_RUNS, evaluator="oic"),
+    "runs_contrast": _row(".xx..", **_RUNS),
+    "runs_sum": _row(".xx..", **_RUNS, evaluator="contrast+oic"),
+    # ... one good threshold, ...
+    "threshold_smoothed": _row(
+        ".xx..",
+        smooth=True,
+        scp_thresholds=(0.5,),
+        evaluator="mean",
+        video_score_weight=0.2,
+        suppression="none",
+    ),
+    # ... and a denser grid without any overlap, ranked by the mean SCP.
+    "gated_anchors": _row(
+        ".xx..",
+        smooth=True,
+        anchors_per_octave=3,
+        suppression="hard:0",
+        ranking="mean",
+        video_score_weight=0.2,
+    ),
+} | {name: _row(".....", recipe=name) for name in recipes.RECIPES}
+
+# What decides how proposals are made and judged, for functions that are traced.
+FIELDS = (
+    *_C,
+    *_PAPER,
+    "smoothing_width",
+    "anchor_sizes",
+    "generator_width",
+    "num_samples",
+    "min_scp",
+    "min_attention",
+)
 
 # Any localizer by proposals can judge them on a smoothed SCP: not the paper's.
 SMOOTHED = "_smoothed"
@@ -65,24 +127,50 @@ SMOOTHED = "_smoothed"
 
 def is_known(name: str) -> bool:
     """Whether a localizer has that name, with or without "_smoothed" at its end."""
-    return name.removesuffix(SMOOTHED) in ROWS and name != f"threshold{SMOOTHED}"
+    base = name.removesuffix(SMOOTHED)
+    return name in ROWS or (
+        base in ROWS and base != "threshold" and not ROWS[base]["smooth"]
+    )
 
 
 def settings(name: str) -> dict[str, Any]:
     """The config fields of a localizer of that name and their values."""
-    return {**ROWS[name.removesuffix(SMOOTHED)], "smooth": name.endswith(SMOOTHED)}
+    if name in ROWS:
+        return dict(ROWS[name])
+    return {**ROWS[name.removesuffix(SMOOTHED)], "smooth": True}
+
+
+def names(*, smooth: bool) -> list[str]:
+    """Every localizer by proposals that judges them so."""
+    known = [name for name in ROWS if name != "threshold"]
+    if smooth:
+        known = [
+            name if ROWS[name]["smooth"] else f"{name}{SMOOTHED}" for name in known
+        ]
+    return known
 
 
 def of(config: config_lib.Settings) -> Localizer:
     """The localizer that a config describes."""
+    if config.recipe:
+        return Localizer("recipe")
     if not (config.action_score or config.edge_scores):
-        return Localizer(None, (), trains=False, fine_tunes=False)
-    if config.outer_inner:
-        scores = ("outer_inner",)
-    elif config.action_score and config.edge_scores:
-        scores = ("contrast",)
-    else:
-        scores = ("action",) if config.action_score else ("starting", "ending")
+        return Localizer("threshold")
+    scores = _scores(config.evaluator, config)
+    ranking = _scores(config.ranking, config)
+    if config.scp_thresholds or config.attention_thresholds:
+        return Localizer("runs", None, scores, ranking)
     trains = config.train_generator
     propose = proposals.of_generator if trains else proposals.of_anchors
-    return Localizer(propose, scores, trains, fine_tunes=config.joint)
+    return Localizer("grid", propose, scores, ranking, trains, config.joint)
+
+
+def _scores(evaluator: str, config: config_lib.Settings) -> tuple[str, ...]:
+    """The scores whose sum an evaluator is, under C2 and C3."""
+    found: list[str] = []
+    for name in filter(None, evaluator.split("+")):
+        if name != "contrast" or (config.action_score and config.edge_scores):
+            found.append(name)
+        else:
+            found += ["action"] if config.action_score else ["starting", "ending"]
+    return tuple(found)

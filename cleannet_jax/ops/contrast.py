@@ -87,7 +87,8 @@ def proposal_scores(
       TypeError, ValueError: as `edges.windowed_extrema`.
     """
     proposals = arguments.floats("proposals", proposals, (..., 2), way_out=_PAIRS)
-    return _proposal_scores(arguments.one_category(scp), proposals, window, length)
+    found = _proposal_scores(arguments.one_category(scp), proposals, window, length)
+    return ProposalScores(**found)
 
 
 def contrast_score(
@@ -125,7 +126,7 @@ def contrast_score(
     """
     proposals = arguments.floats("proposals", proposals, (..., 2), way_out=_PAIRS)
     scp, names = arguments.one_category(scp), ("contrast",)
-    return _proposal_scores(scp, proposals, window, length, names).contrast
+    return _proposal_scores(scp, proposals, window, length, names)["contrast"]
 
 
 def evaluate_proposals(
@@ -154,9 +155,10 @@ def evaluate_proposals(
     Raises:
       TypeError, ValueError: as `edges.windowed_extrema`.
     """
-    return evaluate_some(
+    found = evaluate_some(
         scp, proposals, ProposalScores._fields, window=window, length=length
     )
+    return ProposalScores(**found)
 
 
 def evaluate_some(
@@ -166,10 +168,19 @@ def evaluate_some(
     *,
     window: int = edges.WINDOW,
     length: ArrayLike | None = None,
-) -> ProposalScores:
-    """As `evaluate_proposals`, of the named scores alone; the others are None.
+) -> dict[str, jax.Array]:
+    """Scores of proposals by their names, each [N, P]; the others are not even traced.
 
-    They cost no time once compiled, but would have to be traced.
+    Args:
+      scp: as for `evaluate_proposals`, and so are the others.
+      proposals: in snippets.
+      names: fields of `ProposalScores`; "mean", avg ψ(x_s : x_e); and "oic", that less
+        the mean of the parts in the video of the quarters of a length before and
+        after, taken together: 0 where nothing of them is in it. So score the methods
+        that followed AutoLoc (BaS-Net, CO2-Net and others); "outer_inner" takes what
+        is outside the video for zeros.
+      window: odd number of snippets.
+      length: number of valid snippets.
     """
     scp = arguments.floats(
         "scp", scp, ("T", "N"), way_out="for one category use proposal_scores"
@@ -181,7 +192,7 @@ def evaluate_some(
 
 
 @functools.partial(jax.jit, static_argnames=("window", "names"))
-def _evaluate_some(scp, proposals, length, *, window, names) -> ProposalScores:
+def _evaluate_some(scp, proposals, length, *, window, names) -> dict[str, jax.Array]:
     if proposals.ndim == 3:
         of_scp, of_proposals = map(sharding.explicit_axes, (scp, proposals))
         axes = (of_proposals[0] or of_scp[1], of_proposals[1])
@@ -192,7 +203,7 @@ def _evaluate_some(scp, proposals, length, *, window, names) -> ProposalScores:
     return jax.tree.map(jnp.transpose, scores)
 
 
-def _scores_by_category(scp, proposals, length, *, window, names) -> ProposalScores:
+def _scores_by_category(scp, proposals, length, *, window, names):
     """Scores of each category's own proposals, [N, P]."""
 
     def score(scp, proposals):
@@ -206,7 +217,7 @@ _PAIRS = "a proposal is a pair (start, end) in snippets"
 
 def _proposal_scores(
     scp, proposals, window, length, names=ProposalScores._fields
-) -> ProposalScores:
+) -> dict[str, jax.Array]:
     """Scores of proposals [..., 2] by an SCP [T, ...]: [..., categories if any]."""
     of_proposals = sharding.explicit_axes(proposals)[:-1]
     # No mesh axis can share out both: then categories are whole on every device.
@@ -241,31 +252,46 @@ _REGIONS = {
         integral.Region(3, 0, *INSIDE),
         integral.Region(-3, 0, *INFLATED),
     ),
+    "mean": (integral.Region(1, 0, *INSIDE),),
 }
 
 
-def _scores_of(scp, proposals, length, *, window, names) -> ProposalScores:
+def _scores_of(scp, proposals, length, *, window, names) -> dict[str, jax.Array]:
     """The named scores, on arrays whose sharding is not part of their types."""
     psi = edges.signal(scp, length)
     psi = psi.astype(jnp.promote_types(psi.dtype, proposals.dtype))
     edge = integral.apart(lambda psi: edges.of_signal(psi, length, window=window))(psi)
     start, extent, valid = _start_and_extent(proposals, psi.dtype)
-    sums = {}
+    alone = together = None
     if set(names) - {"contrast"}:
-        sums = dict.fromkeys(names, integral.integrate((psi, edge)))
+        alone = integral.integrate((psi, edge))
     if "contrast" in names:
-        together = (psi, psi - edge / 2, psi + edge / 2)
-        sums["contrast"] = integral.integrate(together)
+        together = integral.integrate((psi, psi - edge / 2, psi + edge / 2))
 
     def score(name):
-        if name not in names:
-            return None
-        means = integral.weighted_means(
-            _REGIONS[name], sums[name], start, extent, valid
-        )
-        return means.reshape(*proposals.shape[:-1], *scp.shape[1:])
+        if name == "oic":
+            end = len(psi) if length is None else length
+            return _inside_the_video(alone, start, extent, valid, end)
+        sums = together if name == "contrast" else alone
+        return integral.weighted_means(_REGIONS[name], sums, start, extent, valid)
 
-    return ProposalScores(*map(score, ProposalScores._fields))
+    shape = *proposals.shape[:-1], *scp.shape[1:]
+    return {name: score(name).reshape(shape) for name in names}
+
+
+def _inside_the_video(sums, start, extent, valid, end) -> jax.Array:
+    """The score "oic": flanks end where the video does."""
+    mean = functools.partial(integral.weighted_means, _REGIONS["mean"], sums)
+    before = jnp.clip(jnp.minimum(extent / 4, start), 0)
+    after = jnp.clip(jnp.minimum(extent / 4, end - (start + extent)), 0)
+    around = 0.0
+    for first, width in ((start - before, before), (start + extent, after)):
+        some = width > 0
+        found = mean(first, jnp.where(some, width, 1), valid)
+        weight = jnp.where(some & valid, width / jnp.where(some, before + after, 1), 0)
+        weight = weight.reshape(-1, *[1] * (found.ndim - 1))
+        around += weight * jnp.where(weight > 0, found, 0)
+    return mean(start, extent, valid) - around
 
 
 def _start_and_extent(proposals, dtype) -> tuple[jax.Array, jax.Array, jax.Array]:

@@ -100,7 +100,13 @@ def suppress_softly(
     return sharding.automatically(softly, (segments, scores), ())
 
 
-def soften(segments: ArrayLike, scores: ArrayLike, *, sigma: ArrayLike) -> jax.Array:
+def soften(
+    segments: ArrayLike,
+    scores: ArrayLike,
+    *,
+    sigma: ArrayLike,
+    all_signs: bool = False,
+) -> jax.Array:
     """Scores after Gaussian soft suppression, in the order of the proposals.
 
     Takes the best remaining proposal, multiplies the scores of the others that remain
@@ -116,16 +122,69 @@ def soften(segments: ArrayLike, scores: ArrayLike, *, sigma: ArrayLike) -> jax.A
       segments: [P, 2].
       scores: [P]; proposals with -inf take no part.
       sigma: positive; the smaller, the nearer to removal.
+      all_signs: whether to multiply scores that are not positive all the same, as most
+        published code does.
 
     Returns:
-      [P], no score above what it was.
+      [P], without `all_signs` no score above what it was.
 
     Raises:
       TypeError, ValueError: as `suppress`.
     """
     segments, scores = _checked(segments, scores)
-    fade = functools.partial(_faded, sigma=sigma)
+    fade = functools.partial(_faded, sigma=sigma, all_signs=all_signs)
     function = functools.partial(_in_turn, lower=fade)
+    return sharding.automatically(function, (segments, scores), (None,))
+
+
+def demote(
+    segments: ArrayLike,
+    scores: ArrayLike,
+    *,
+    max_tiou: ArrayLike,
+    sigma: ArrayLike,
+) -> jax.Array:
+    """Scores after hard suppression that keeps what it removes, with a lower score.
+
+    Takes the best remaining proposal; the others that it overlaps by more than
+    `max_tiou` are out, with their scores times exp(−tIoU² / sigma); and repeats.
+
+    >>> segments = jnp.array([[0.0, 4.0], [0.0, 4.0], [6.0, 8.0]])
+    >>> scores = jnp.array([1.0, 0.75, 0.25])
+    >>> demote(segments, scores, max_tiou=0.5, sigma=0.5).round(3).tolist()
+    [1.0, 0.102, 0.25]
+
+    Args:
+      segments: [P, 2].
+      scores: [P]; proposals with -inf take no part.
+      max_tiou: as for `suppress`.
+      sigma: as for `soften`.
+
+    Returns:
+      [P].
+
+    Raises:
+      TypeError, ValueError: as `suppress`.
+    """
+    segments, scores = _checked(segments, scores)
+
+    def function(segments, scores):
+        def unfinished(carry):
+            return jnp.any(carry[0] > -jnp.inf)
+
+        def take_best(carry):
+            remaining, found = carry
+            best = jnp.argmax(remaining)
+            overlap = segment_ops.tiou(segments, segments[best])
+            out = (overlap > max_tiou) & (remaining > -jnp.inf)
+            lower = _faded(remaining, overlap, sigma=sigma, all_signs=True)
+            found = jnp.where(out, lower, found).at[best].set(remaining[best])
+            remaining = jnp.where(out, -jnp.inf, remaining).at[best].set(-jnp.inf)
+            return remaining, found
+
+        start = scores, jnp.full_like(scores, -jnp.inf)
+        return jax.lax.while_loop(unfinished, take_best, start)[1]
+
     return sharding.automatically(function, (segments, scores), (None,))
 
 
@@ -169,10 +228,17 @@ def _checked(segments: ArrayLike, scores: ArrayLike) -> tuple[jax.Array, jax.Arr
     )
 
 
-def _faded(remaining: jax.Array, overlap: jax.Array, *, sigma: ArrayLike) -> jax.Array:
+def _faded(
+    remaining: jax.Array,
+    overlap: jax.Array,
+    *,
+    sigma: ArrayLike,
+    all_signs: bool = False,
+) -> jax.Array:
     """Scores [P] beside one that they overlap by so much."""
     weight = jnp.exp(-jnp.square(overlap) / sigma).astype(remaining.dtype)
-    return jnp.where(remaining > 0, remaining * weight, remaining)
+    fades = (remaining > -jnp.inf) & all_signs | (remaining > 0)
+    return jnp.where(fades, remaining * weight, remaining)
 
 
 def _in_turn(

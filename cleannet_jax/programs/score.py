@@ -143,6 +143,7 @@ def _recipe(parsed: argparse.Namespace) -> "fusion.Recipe":
     """How the new score is made, by the options or the file that --fuse names."""
     from cleannet_jax import fusion
     from cleannet_jax.data import files
+    from cleannet_jax.localizers import suppression as suppression_lib
 
     own = ("evaluator", "scale", "suppress")
     if parsed.fuse is not None and not _is_number(parsed.fuse):
@@ -159,7 +160,7 @@ def _recipe(parsed: argparse.Namespace) -> "fusion.Recipe":
     return fusion.Recipe(
         weight=weight,
         evaluator=parsed.evaluator or "contrast",
-        suppression=fusion.parse_suppression(parsed.suppress or "none"),
+        suppression=suppression_lib.parse(parsed.suppress or "none"),
         scale=parsed.scale or "none",
     )
 
