@@ -18,11 +18,12 @@ import numpy as np
 
 from cleannet_jax import errors, logs
 from cleannet_jax.data.detections import submission
+from cleannet_jax.localizers import scoring
 from cleannet_jax.localizers import suppression as suppression_lib
 from cleannet_jax.metrics import average_precision
 from cleannet_jax.ops import nms
 
-# What a proposal's "score" becomes: which of `contrast.ProposalScores`, added.
+# What a proposal's "score" becomes: scores of `contrast.evaluate_some`, added.
 EVALUATORS = {
     "contrast": ("contrast",),
     "outer_inner": ("outer_inner",),
@@ -42,13 +43,31 @@ _LEAST = 16
 _TOGETHER = 1 << 13
 
 
+def parts(evaluator: str) -> tuple[str, ...]:
+    """The scores whose sum an evaluator is.
+
+    Args:
+      evaluator: a key of `EVALUATORS`; or names of `scoring.EVALUATORS` with + between.
+
+    Raises:
+      InputError: it is neither.
+    """
+    found = EVALUATORS.get(evaluator) or tuple(evaluator.split("+"))
+    if not set(found) <= set(scoring.EVALUATORS) or len(set(found)) < len(found):
+        raise errors.InputError(
+            f"evaluator: found {evaluator!r}, expected {', '.join(EVALUATORS)}, oic,"
+            " mean, or several, each once, with + between them"
+        )
+    return found
+
+
 class Recipe(NamedTuple):
     """How a score is made.
 
     Attributes:
       weight: of the evaluator's score beside the own one, 0 or more; None where it
         takes the place of the own one.
-      evaluator: a key of `EVALUATORS`.
+      evaluator: as for `parts`.
       suppression: of what overlaps.
       scale: a key of `SCALES`.
     """

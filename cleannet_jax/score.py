@@ -7,7 +7,7 @@ Bad rows are named and refused here; inside the jitted evaluator they would scor
 import itertools
 import pathlib
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -25,7 +25,7 @@ from cleannet_jax.data import (
 from cleannet_jax.data import snippets as snippets_lib
 from cleannet_jax.data.detections import files as detections_lib
 from cleannet_jax.data.detections import ssn, submission, table
-from cleannet_jax.ops import contrast, segments
+from cleannet_jax.ops import contrast, pooling, segments
 
 # Lengths that arrays are padded to are powers of two from it on, so that videos share
 # programs.
@@ -35,16 +35,37 @@ _LEAST = 256
 _ROUNDING = 1e-3
 
 
+class Judge(NamedTuple):
+    """How proposals are judged.
+
+    Attributes:
+      evaluator: as for `fusion.parts`.
+      smoothing_width: the SCP is smoothed over so many snippets first, odd.
+      video_score_weight: so much of the video's score is added.
+    """
+
+    evaluator: str = "contrast"
+    smoothing_width: int = 1
+    video_score_weight: float = 0.0
+
+
 def score_arrays(
-    scp_path: str, proposals_path: str, out: str, *, unbounded: bool = False
+    scp_path: str,
+    proposals_path: str,
+    out: str,
+    *,
+    unbounded: bool = False,
+    judge: Judge | None = None,
 ) -> int:
     """Scores the proposals of one video, in snippets.
 
     Args:
       scp_path: .npy of (T, N) probabilities.
       proposals_path: .npz whose array `proposals` is (P, 2) or (N, P, 2).
-      out: .npz with `proposals` and the five scores, each (N, P) float32.
+      out: .npz with `proposals` and the five scores, each (N, P) float32, and those
+        of the judge's evaluator that are none of them.
       unbounded: whether the SCP may hold other numbers than probabilities.
+      judge: how proposals are judged; None for by the contrast, on the SCP as it is.
 
     Returns:
       The number of proposals, counted once a category where each has its own.
@@ -61,9 +82,9 @@ def score_arrays(
             f" begin after the end of the SCP, expected ends in its {len(scp)} snippets:"
             " are these seconds or frames?"
         )
-    scores = jax.device_get(_padded_scores(scp, proposals))
+    scores = jax.device_get(_padded_scores(scp, proposals, judge or Judge()))
     with files.open_atomic(out, "wb") as file:
-        np.savez(file, proposals=proposals, **scores._asdict())
+        np.savez(file, proposals=proposals, **scores)
     return proposals.size // 2
 
 
@@ -76,6 +97,7 @@ def score_submission(
     offset_seconds: float = 0.0,
     annotations: str | None = None,
     recipe: fusion.Recipe | None = None,
+    judge: Judge | None = None,
     names: Mapping[int, str] | None = None,
     unbounded: bool = False,
     warn: Callable[[str], None] | None = None,
@@ -98,7 +120,8 @@ def score_submission(
       offset_seconds: where snippet 0 starts.
       annotations: path of an annotation file, for the durations that a proposal list
         of SSN lacks.
-      recipe: how the new score is made; None for that of the contrast alone.
+      recipe: how the new score is made; None for that of the judge alone.
+      judge: how proposals are judged, by the recipe's evaluator whatever its own.
       names: of the labels that are numbers.
       unbounded: whether SCPs may hold other numbers than probabilities.
       warn: is given what a reader of the scores should know, a line each.
@@ -117,7 +140,7 @@ def score_submission(
         snippet_seconds=snippet_seconds,
         offset_seconds=offset_seconds,
         annotations=annotations,
-        evaluator=recipe.evaluator,
+        judge=(judge or Judge())._replace(evaluator=recipe.evaluator),
         names=names,
         unbounded=unbounded,
         warn=warn,
@@ -134,7 +157,7 @@ def scored_content(
     snippet_seconds: float | None,
     offset_seconds: float = 0.0,
     annotations: str | None = None,
-    evaluator: str = "contrast",
+    judge: Judge | None = None,
     names: Mapping[int, str] | None = None,
     unbounded: bool = False,
     videos: Collection[str] | None = None,
@@ -148,7 +171,7 @@ def scored_content(
       snippet_seconds: of all videos.
       offset_seconds: of all videos.
       annotations: for a proposal list of SSN.
-      evaluator: a key of `fusion.EVALUATORS`.
+      judge: how proposals are judged; None for by the contrast.
       names: of the labels that are numbers.
       unbounded: whether SCPs may hold other numbers than probabilities.
       videos: those that are wanted; others are left out. None for all.
@@ -173,12 +196,12 @@ def scored_content(
         for video, rows in results.items():
             if not rows:
                 continue
-            scp = _read_scp(
-                place / _file_name(video), columns=len(categories), unbounded=unbounded
-            )
+            name = _file_name(video)
+            scp = _read_scp(place / name, columns=len(categories), unbounded=unbounded)
             where = f"{proposals_path}: results[{video!r}]"
             timebase = timebase_of(video)
-            _score_rows(rows, scp, categories, timebase, evaluator, where)
+            own = snippets_lib.read_video_scores(place, name, scp)
+            _score_rows(rows, scp, categories, timebase, judge or Judge(), own, where)
             end = (len(scp) * timebase.stride + timebase.offset) / timebase.fps
             seconds += [row["segment"] for row in rows]
             ends += [end] * len(rows)
@@ -303,17 +326,28 @@ def _ssn_submission(
     }
 
 
-def _padded_scores(scp: np.ndarray, proposals: np.ndarray) -> contrast.ProposalScores:
-    """Scores (N, P), computed on arrays whose lengths few programs serve."""
+def _padded_scores(
+    scp: np.ndarray, proposals: np.ndarray, judge: Judge
+) -> dict[str, jax.Array]:
+    """Scores (N, P) by name, computed on arrays whose lengths few programs serve."""
     snippets, count = len(scp), proposals.shape[-2]
     time, more = (_padded(size) - size for size in (snippets, count))
     around = [(0, 0)] * (proposals.ndim - 2)
-    scores = contrast.evaluate_proposals(
-        np.pad(scp, [(0, time), (0, 0)]),
+    padded = np.pad(scp, [(0, time), (0, 0)])
+    if judge.smoothing_width > 1:
+        padded = _smoothed(padded, width=judge.smoothing_width, length=snippets)
+    scores = contrast.evaluate_some(
+        padded,
         np.pad(proposals.astype(np.float32), [*around, (0, more), (0, 0)]),
+        dict.fromkeys(
+            (*contrast.ProposalScores._fields, *fusion.parts(judge.evaluator))
+        ),
         length=snippets,
     )
-    return contrast.ProposalScores(*(score[:, :count] for score in scores))
+    return {name: score[:, :count] for name, score in scores.items()}
+
+
+_smoothed = jax.jit(pooling.smoothed, static_argnames="width")
 
 
 def _padded(size: int) -> int:
@@ -384,10 +418,11 @@ def _score_rows(
     scp: np.ndarray,
     categories: list[str],
     timebase: manifest.Timebase,
-    evaluator: str,
+    judge: Judge,
+    video: np.ndarray,
     place: str,
 ) -> None:
-    """Adds the scores to the rows of one video."""
+    """Adds the scores to the rows of one video, whose own scores are `video` [N]."""
     seconds = np.array([row["segment"] for row in rows], np.float64)
     proposals = segments.seconds_to_snippets(seconds, **timebase._asdict())
     empty = np.flatnonzero(~(proposals[:, 1] > proposals[:, 0]))
@@ -402,13 +437,16 @@ def _score_rows(
                 f"{place}[{row}]: label {proposal['label']!r} is none of the "
                 f"{len(categories)} categories of the SCP{_advice(proposal['label'])}"
             )
-    scores = jax.device_get(_padded_scores(scp, proposals))
-    decisive = sum(getattr(scores, part) for part in fusion.EVALUATORS[evaluator])
+    parts = fusion.parts(judge.evaluator)
+    bonus = judge.video_score_weight * video
+    scores = jax.device_get(_padded_scores(scp, proposals, judge))
+    decisive = sum(scores[part] for part in parts) + bonus[:, None]
     for row, proposal in enumerate(rows):
         best = categories[int(decisive[:, row].argmax())]
         category = categories.index(proposal.setdefault("label", best))
         if "score" in proposal:
             proposal["input_score"] = proposal["score"]
-        for name, values in scores._asdict().items():
+        for name, values in scores.items():
             proposal[name] = float(values[category, row])
-        proposal["score"] = sum(proposal[part] for part in fusion.EVALUATORS[evaluator])
+        proposal["score"] = sum(proposal[part] for part in parts)
+        proposal["score"] += float(bonus[category])

@@ -1,5 +1,6 @@
 import csv
 import json
+import math
 import pathlib
 
 import numpy as np
@@ -252,6 +253,25 @@ def test_the_evaluator_decides_about_the_score(tmp_path, scp, evaluator):
     assert found.get(evaluator, found["score"]) == found["score"]
 
 
+def test_parts_of_a_judge_by_hand(tmp_path, scp):
+    # The mean and the outer-inner contrast inside the video, of the smoothed SCP, and
+    # half of the video's score, which is the mean of the highest eighth.
+    more = ("--evaluator", "mean+oic", "--smoothing-width", "3")
+    more += ("--video-score-weight", "0.5")
+    done = run_seconds(tmp_path, submission(tmp_path, [ROW]), "out.json", *more)
+    assert done.returncode == 0, done.stderr
+    (found,) = json.loads((tmp_path / "out.json").read_text())["results"]["a"]
+    psi = scp[:, 1].astype(float)
+    psi = np.array([psi[max(0, t - 1) : t + 2].mean() for t in range(len(psi))])
+    inside = psi[20:40].mean()
+    around = np.concatenate([psi[15:20], psi[40:45]]).mean()
+    highest = np.sort(scp[:, 1])[-math.ceil(len(psi) / 8) :].mean()
+    assert found["mean"] == pytest.approx(inside, abs=1e-5)
+    assert found["oic"] == pytest.approx(inside - around, abs=1e-5)
+    expected = 2 * inside - around + 0.5 * highest
+    assert found["score"] == pytest.approx(expected, abs=2e-5)
+
+
 def run_seconds(tmp_path, proposals, out="out.json", *more):
     """Runs the program on a folder of SCPs of snippets of half a second."""
     index(tmp_path)
@@ -447,6 +467,9 @@ def test_a_file_says_how_scores_are_fused(tmp_path, scp):
         (["--fuse", "-1"], "--fuse: found '-1', expected a number of at least 0"),
         (["--fuse", "nan"], "--fuse: found 'nan', expected a number of at least 0"),
         (["--fuse", "absent.json"], "absent.json: no such file"),
+        (["--evaluator", "means"], "evaluator: found 'means', expected contrast"),
+        (["--smoothing-width", "2"], "--smoothing-width: found 2, expected an odd"),
+        (["--video-score-weight", "-1"], "--video-score-weight: found -1.0"),
         (["--scale", "unit"], "--scale: expected --fuse too"),
         (["--suppress", "soft"], "suppression: found 'soft', expected none, soft:SIG"),
         (["--suppress", "soft:0"], "suppression: found 'soft:0'"),

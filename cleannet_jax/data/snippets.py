@@ -52,16 +52,11 @@ class SavedPredictions:
                 f"{self.folder / name}: found {len(scp)} snippets, expected the "
                 f"{length} that the video's features have"
             )
-        scp = scp[:, self.columns]
+        whole, scp = scp, scp[:, self.columns]
         sap = np.full(length, 1 / length, np.float32)
         if (self.folder / "attention" / name).exists():
             sap = _vector(self.folder / "attention" / name, length)
-        if (self.folder / "video" / name).exists():
-            video = _vector(self.folder / "video" / name, self.num_columns)
-            video = video[self.columns]
-        else:
-            count = -(-length // pooling.INSTANCE_SHARE)
-            video = np.sort(scp, axis=0)[-count:].mean(axis=0)
+        video = read_video_scores(self.folder, name, whole)[self.columns]
         return predictions.SnippetPredictions(scp, sap, video, activations=scp)
 
     def training_arrays(
@@ -125,6 +120,18 @@ def read_scp(
             f"{scp[snippet, category]}, expected finite probabilities"
         )
     return scp.astype(np.float32)
+
+
+def read_video_scores(folder: pathlib.Path, name: str, scp: np.ndarray) -> np.ndarray:
+    """The video-level predictions (N,) beside an SCP (T, N), or made up for.
+
+    Raises:
+      InputError: there is a file, and it is not such an array.
+    """
+    if (folder / "video" / name).exists():
+        return _vector(folder / "video" / name, scp.shape[1])
+    count = -(-len(scp) // pooling.INSTANCE_SHARE)
+    return np.sort(scp, axis=0)[-count:].mean(axis=0)
 
 
 def read_index(path: str | os.PathLike) -> dict[str, Any]:

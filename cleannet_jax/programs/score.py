@@ -29,7 +29,7 @@ from cleannet_jax import errors
 from cleannet_jax.programs import options
 
 if TYPE_CHECKING:
-    from cleannet_jax import fusion
+    from cleannet_jax import fusion, score
 
 WHEN_STOPPED = "nothing was written"
 
@@ -61,9 +61,25 @@ def parser() -> options.Parser:
     )
     made.add_option(
         "--evaluator",
-        choices=fusion.EVALUATORS,
-        help="what becomes the score of a proposal; sum: of the two others (default:"
-        " contrast)",
+        metavar="NAME",
+        help="what becomes the score of a proposal: contrast, outer_inner, sum (of"
+        " both), oic (outer_inner whose flanks end with the video), mean (of the SCP"
+        " inside), or several with + between them (default: contrast)",
+    )
+    made.add_option(
+        "--smoothing-width",
+        type=int,
+        default=1,
+        metavar="W",
+        help="score on the SCP's mean over so many snippets, odd",
+    )
+    made.add_option(
+        "--video-score-weight",
+        type=float,
+        default=0.0,
+        metavar="G",
+        help="add G x the video's score to the evaluator's: video/ID.npy of the folder,"
+        " or the mean of the highest eighth of the SCP",
     )
     made.add_option(
         "--fuse",
@@ -101,7 +117,7 @@ def parser() -> options.Parser:
 
 def run(parsed: argparse.Namespace) -> int:
     """Scores and writes; says how many."""
-    from cleannet_jax import score
+    from cleannet_jax import fusion, score
     from cleannet_jax.data import labels
     from cleannet_jax.programs import compilation
 
@@ -109,8 +125,14 @@ def run(parsed: argparse.Namespace) -> int:
     options.check_times(parsed)
     read = parsed.proposals, parsed.scp, parsed.fuse, parsed.annotations, parsed.labels
     options.check_output("--out", parsed.out, *read)
-    recipe = _recipe(parsed)
+    recipe, judge = _recipe(parsed), _judge(parsed)
+    fusion.parts(recipe.evaluator)
     if parsed.proposals.endswith(".npz"):
+        if judge.video_score_weight:
+            raise errors.InputError(
+                "--video-score-weight: expected a file of detections with it, found"
+                f" {parsed.proposals}, which knows of no video"
+            )
         if recipe.weight is not None or recipe.suppression.kind != "none":
             raise errors.InputError(
                 f"{parsed.proposals}: an .npz has no scores and categories; --fuse and"
@@ -121,6 +143,7 @@ def run(parsed: argparse.Namespace) -> int:
             parsed.proposals,
             parsed.out,
             unbounded=parsed.unbounded_scp,
+            judge=judge._replace(evaluator=recipe.evaluator),
         )
     else:
         count = score.score_submission(
@@ -131,6 +154,7 @@ def run(parsed: argparse.Namespace) -> int:
             offset_seconds=parsed.offset_seconds,
             annotations=parsed.annotations,
             recipe=recipe,
+            judge=judge,
             names=labels.read_names(parsed.labels) if parsed.labels else None,
             unbounded=parsed.unbounded_scp,
             warn=lambda line: print(f"warning: {line}"),
@@ -163,6 +187,19 @@ def _recipe(parsed: argparse.Namespace) -> "fusion.Recipe":
         suppression=suppression_lib.parse(parsed.suppress or "none"),
         scale=parsed.scale or "none",
     )
+
+
+def _judge(parsed: argparse.Namespace) -> "score.Judge":
+    """How proposals are judged, but for the evaluator."""
+    from cleannet_jax import fusion, score
+
+    width, weight = parsed.smoothing_width, parsed.video_score_weight
+    if width < 1 or width % 2 == 0:
+        raise errors.InputError(
+            f"--smoothing-width: found {width}, expected an odd number above 0"
+        )
+    weight = fusion.parse_weight(weight, "--video-score-weight")
+    return score.Judge(smoothing_width=width, video_score_weight=weight)
 
 
 def _is_number(text: str) -> bool:
