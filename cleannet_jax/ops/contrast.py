@@ -258,8 +258,13 @@ _REGIONS = {
 
 def _scores_of(scp, proposals, length, *, window, names) -> dict[str, jax.Array]:
     """The named scores, on arrays whose sharding is not part of their types."""
+    shape = *proposals.shape[:-1], *scp.shape[1:]
     psi = edges.signal(scp, length)
     psi = psi.astype(jnp.promote_types(psi.dtype, proposals.dtype))
+    if psi.size == 0 or proposals.size == 0:
+        return {name: _of_nothing(psi, proposals).reshape(shape) for name in names}
+    factor = _shrinking(psi)
+    psi *= factor
     edge = integral.apart(lambda psi: edges.of_signal(psi, length, window=window))(psi)
     start, extent, valid = _start_and_extent(proposals, psi.dtype)
     alone = together = None
@@ -275,8 +280,23 @@ def _scores_of(scp, proposals, length, *, window, names) -> dict[str, jax.Array]
         sums = together if name == "contrast" else alone
         return integral.weighted_means(_REGIONS[name], sums, start, extent, valid)
 
-    shape = *proposals.shape[:-1], *scp.shape[1:]
-    return {name: score(name).reshape(shape) for name in names}
+    return {name: (score(name) / factor).reshape(shape) for name in names}
+
+
+def _of_nothing(psi, proposals) -> jax.Array:
+    """Scores [P, ...] where there is no snippet, no category or no proposal."""
+    valid = _start_and_extent(proposals, psi.dtype)[2]
+    valid = valid.reshape(-1, *[1] * (psi.ndim - 1))
+    scores = jnp.where(valid, 0, -jnp.inf).astype(psi.dtype)
+    return jnp.broadcast_to(scores, (len(scores), *psi.shape[1:]))
+
+
+def _shrinking(psi) -> jax.Array:
+    """A power of two, 1 unless sums of values so large would not be finite."""
+    bits = jnp.finfo(psi.dtype).maxexp
+    largest = jnp.max(jnp.abs(jax.lax.stop_gradient(psi)))
+    few = jnp.asarray(2.0 ** -(bits // 2), psi.dtype)
+    return jnp.where(largest > 2.0 ** (bits * 5 // 8), few, jnp.ones_like(few))
 
 
 def _inside_the_video(sums, start, extent, valid, end) -> jax.Array:

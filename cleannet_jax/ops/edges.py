@@ -130,7 +130,8 @@ def signal(scp: jax.Array, length: jax.Array | None) -> jax.Array:
 def of_signal(scp, length, *, window) -> jax.Array:
     """Eq. 7 times Eq. 6, the shape of the SCP."""
     contrast, mask = _contrast_and_mask(signal(scp, length), length, window)
-    return mask * contrast
+    # No product: a contrast may exceed the largest float.
+    return jnp.where(mask > 0, contrast, jnp.where(mask < 0, -contrast, 0))
 
 
 def _along_time(
@@ -143,29 +144,62 @@ def _along_time(
 
 
 def _windowed_extrema(scp, length, *, window) -> Extrema:
-    snippets = jnp.arange(len(scp), dtype=jnp.int32)
     last = len(scp) - 1 if length is None else jnp.maximum(length - 1, 0)
+    # No video is longer than the array: a wider window sees nothing more.
+    half = min(window // 2, max(len(scp) - 1, 0))
+    if half > _FEW:
+        return _doubled_extrema(scp, last, half)
+    snippets = jnp.arange(len(scp), dtype=jnp.int32)
     extrema = None
     # Outside the video the window sees its first or last snippet again: never a new
     # extremum, and a tie goes to the same index.
-    for offset in range(-(window // 2), window // 2 + 1):
-        index = jnp.clip(snippets + offset, 0, last)
-        value = scp.at[index].get(mode="promise_in_bounds")
-        index = jnp.broadcast_to(index.reshape(-1, *[1] * (scp.ndim - 1)), scp.shape)
-        extrema = _extended(
-            extrema or Extrema(value, index, value, index), value, index
-        )
+    for offset in range(-half, half + 1):
+        seen = _seen(scp, jnp.clip(snippets + offset, 0, last))
+        extrema = _joined(extrema, seen) if extrema else seen
     return extrema
 
 
-def _extended(extrema: Extrema, value: jax.Array, index: jax.Array) -> Extrema:
-    """The extrema of a window that has one more, later value."""
-    higher, lower = value > extrema.maximum, value < extrema.minimum
+# Up to so many snippets on each side windows are searched one snippet after the other.
+_FEW = 8
+
+
+def _doubled_extrema(scp, last, half) -> Extrema:
+    """Extrema of wide windows, in time that grows with the logarithm of their width.
+
+    Those of 2, 4, 8, ... snippets in a row, each from two of half as many; a window is
+    two of the last ones, which may share snippets.
+    """
+    # Places before and after the video see its first and last snippet again.
+    places = jnp.arange(-half, len(scp) + half, dtype=jnp.int32)
+    extrema, width = _seen(scp, jnp.clip(places, 0, last)), 1
+    while 2 * width <= 2 * half + 1:
+        later = jax.tree.map(
+            lambda x, width=width: jnp.roll(x, -width, axis=0), extrema
+        )
+        extrema, width = _joined(extrema, later), 2 * width
+    rest = 2 * half + 1 - width
+    first, second = (
+        jax.tree.map(lambda x, start=start: x[start : start + len(scp)], extrema)
+        for start in (0, rest)
+    )
+    return _joined(first, second)
+
+
+def _seen(scp, index) -> Extrema:
+    """The extrema of windows of one snippet each, at these indices."""
+    value = scp.at[index].get(mode="promise_in_bounds")
+    index = jnp.broadcast_to(index.reshape(-1, *[1] * (scp.ndim - 1)), value.shape)
+    return Extrema(value, index, value, index)
+
+
+def _joined(first: Extrema, later: Extrema) -> Extrema:
+    """The extrema of two windows together; ties go to the first."""
+    higher, lower = later.maximum > first.maximum, later.minimum < first.minimum
     return Extrema(
-        jnp.where(higher, value, extrema.maximum),
-        jnp.where(higher, index, extrema.argmax),
-        jnp.where(lower, value, extrema.minimum),
-        jnp.where(lower, index, extrema.argmin),
+        jnp.where(higher, later.maximum, first.maximum),
+        jnp.where(higher, later.argmax, first.argmax),
+        jnp.where(lower, later.minimum, first.minimum),
+        jnp.where(lower, later.argmin, first.argmin),
     )
 
 
@@ -183,10 +217,12 @@ def _contrast_and_mask(psi, length, window) -> tuple[jax.Array, jax.Array]:
     snippets = jnp.arange(len(psi), dtype=jnp.int32)
     snippets = snippets.reshape(-1, *[1] * (psi.ndim - 1))
     gap = jnp.maximum(jnp.abs(extrema.argmax - extrema.argmin), 1)
-    contrast = (extrema.maximum - extrema.minimum) / gap.astype(psi.dtype)
+    # Halves, whose difference is finite.
+    gap = gap.astype(psi.dtype) / 2
+    contrast = (extrema.maximum / 2 - extrema.minimum / 2) / gap
     rising = (extrema.argmin <= snippets) & (snippets < extrema.argmax)
     falling = (extrema.argmax <= snippets) & (snippets < extrema.argmin)
-    mask = rising.astype(psi.dtype) - falling.astype(psi.dtype)
+    mask = rising.astype(jnp.int8) - falling.astype(jnp.int8)
     return _within(contrast, length), mask
 
 
