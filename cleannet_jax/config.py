@@ -88,9 +88,12 @@ class Config:
     hide_and_seek_learning_rate: float = _option(1e-4, "Adam's, for hide_and_seek")
     stpn_learning_rate: float = _option(1e-4, "Adam's, for stpn")
     w_talc_learning_rate: float = _option(1e-4, "Adam's, for w_talc")
-    w_talc_videos: int = _option(10, "batch of w_talc", unit="videos")
-    w_talc_pairs: int = _option(3, "pairs of one category in a batch of w_talc")
-    w_talc_snippets: int = _option(750, "most of a video in w_talc", unit="snippets")
+    co2_net_learning_rate: float = _option(5e-5, "Adam's, for co2_net")
+    w_talc_videos: int = _option(10, "batch of w_talc and co2_net", unit="videos")
+    w_talc_pairs: int = _option(3, "pairs of one category in such a batch")
+    w_talc_snippets: int = _option(
+        750, "most of a video in such a batch", unit="snippets"
+    )
 
     # Stage 2: CleanNet.
     steps: int = _option(600, "length of stage 2", unit="batches of one video")
@@ -280,6 +283,7 @@ def check(config: Config) -> None:
         "hide_and_seek_learning_rate",
         "stpn_learning_rate",
         "w_talc_learning_rate",
+        "co2_net_learning_rate",
         "learning_rate",
         "decay_rate",
     ):

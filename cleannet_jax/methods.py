@@ -21,6 +21,7 @@ from cleannet_jax.localizers import (
     thresholding,
 )
 from cleannet_jax.models import (
+    co2_net,
     hide_and_seek,
     predictions,
     stpn,
@@ -104,6 +105,17 @@ CLASSIFIERS: Mapping[str, Classifier] = {
         thresholding.peaks_above_midpoint,
         takes_pairs=True,
     ),
+    "co2_net": Classifier(
+        co2_net.create_params,
+        co2_net.loss,
+        _same,
+        co2_net.predict,
+        # Stands in for the paper's own, cuts of attention at ten thresholds.
+        thresholding.above_midpoint,
+        takes_pairs=True,
+        # Categories compete with the background too, which has no column.
+        is_distribution=False,
+    ),
 }
 # In the place of a classifier: a folder of SCPs that any model has made.
 SCORES = "scores"
@@ -124,7 +136,16 @@ TABLE_2 = (
     "j",
     "full",
 )
-TABLE_3 = (*CLASSIFIERS, "autoloc", "simple", "full")
+TABLE_3 = (
+    "untrimmednet",
+    "untrimmednet_hard",
+    "hide_and_seek",
+    "stpn",
+    "w_talc",
+    "autoloc",
+    "simple",
+    "full",
+)
 GROUPS = {
     "table2": TABLE_2,
     "table3": TABLE_3,

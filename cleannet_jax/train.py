@@ -45,6 +45,7 @@ _TRACED = {
         "hide_and_seek_learning_rate",
         "stpn_learning_rate",
         "w_talc_learning_rate",
+        "co2_net_learning_rate",
     ),
     "cleannet": (
         "classifier",

@@ -15,6 +15,7 @@ def get_config() -> config.Config:
     return config.Config(
         dataset="activitynet12",
         anchor_sizes=(16, 32, 64, 128, 256, 512),
+        co2_net_learning_rate=3e-5,
         learning_rate=1e-4,
         decay_steps=200,
         decay_rate=0.1,

@@ -79,7 +79,9 @@ def smoothed(values: jax.Array, *, width: int, length: jax.Array | int) -> jax.A
     return jnp.where(mask[:, None], total / jnp.maximum(count, 1), 0)
 
 
-def top_mean(values: jax.Array, mask: jax.Array) -> jax.Array:
+def top_mean(
+    values: jax.Array, mask: jax.Array, *, count: jax.Array | None = None
+) -> jax.Array:
     """Multiple-instance pooling: the mean of the largest T / 8 values, rounded up.
 
     s_n = 1 / k max over k-subsets of snippets of their sum, k = ⌈T / 8⌉ (W-TALC, Paul
@@ -88,13 +90,15 @@ def top_mean(values: jax.Array, mask: jax.Array) -> jax.Array:
     Args:
       values: [T, N].
       mask: [T] bool; T is the number of true entries.
+      count: k, if it is another, up to T.
 
     Returns:
       [N], zero without any snippet.
     """
     chex.assert_rank([values, mask], [2, 1])
     chex.assert_equal_shape_prefix([values, mask], 1)
-    count = -(-jnp.sum(mask) // INSTANCE_SHARE)
+    if count is None:
+        count = -(-jnp.sum(mask) // INSTANCE_SHARE)
     hidden = jnp.where(mask[:, None], values, -jnp.inf)
     ranked = jnp.sort(hidden, axis=0, descending=True)
     counted = jnp.arange(len(values)) < count
