@@ -79,7 +79,7 @@ def _predict_padded(params, features, length, streams, config) -> Predictions:
     return methods.classifier(config).predict(params, features, length, streams)
 
 
-@functools.partial(jax.jit, static_argnames=("config", "most"))
+@functools.partial(jax.jit, static_argnames=("config", "most", "weighed"))
 def _detect_padded(
     generator: Params | None,
     features: jax.Array,
@@ -88,10 +88,18 @@ def _detect_padded(
     second: float,
     config: config_lib.Part,
     most: int,
+    weighed: bool,
 ) -> tuple[jax.Array, nms.Kept]:
     """Detections of one padded video by its predictions."""
     return detection.detect(
-        generator, features, predictions, length, config, most=most, second=second
+        generator,
+        features,
+        predictions,
+        length,
+        config,
+        most=most,
+        second=second,
+        weighed=weighed,
     )
 
 
@@ -139,7 +147,11 @@ def _start(
     # Whether the head was trained on is of no matter here.
     part = config_lib.part(dataclasses.replace(config, joint=False), _DETECTION)
     most = methods.most_categories(config, padded.scp.shape[1])
-    found = _detect_padded(generator, features, padded, length, second, part, most)
+    # Only recipes ask: other localizers share their programs.
+    weighed = bool(config.recipe) and methods.is_weighed(config)
+    found = _detect_padded(
+        generator, features, padded, length, second, part, most, weighed
+    )
 
     def wait() -> Detections:
         categories, kept = jax.device_get(found)

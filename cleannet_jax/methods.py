@@ -47,6 +47,8 @@ class Classifier(NamedTuple):
         common category, rather than one video.
       uses_adam: whether stage 1 is optimised by Adam, as its paper does, or by SGD.
       is_distribution: whether video-level predictions sum to 1.
+      weighs: whether its SCP is one that attention has weighed already.
+      localizer: that of its own paper.
     """
 
     create_params: Callable[[jax.Array, streams.Streams, int], Params]
@@ -57,6 +59,8 @@ class Classifier(NamedTuple):
     takes_pairs: bool = False
     uses_adam: bool = True
     is_distribution: bool = True
+    weighs: bool = False
+    localizer: str = "threshold"
 
 
 def _same(params: Params, streams: streams.Streams) -> Params:
@@ -96,6 +100,7 @@ CLASSIFIERS: Mapping[str, Classifier] = {
         stpn.predict,
         thresholding.above_midpoint,
         is_distribution=False,
+        weighs=True,
     ),
     "w_talc": Classifier(
         w_talc.create_params,
@@ -110,11 +115,12 @@ CLASSIFIERS: Mapping[str, Classifier] = {
         co2_net.loss,
         _same,
         co2_net.predict,
-        # Stands in for the paper's own, cuts of attention at ten thresholds.
         thresholding.above_midpoint,
         takes_pairs=True,
         # Categories compete with the background too, which has no column.
         is_distribution=False,
+        weighs=True,
+        localizer="co2_net",
     ),
 }
 # In the place of a classifier: a folder of SCPs that any model has made.
@@ -123,7 +129,9 @@ _DEFAULT = "untrimmednet"
 
 LOCALIZERS = tuple(table.ROWS)
 # Every method that has a name of its own.
-METHODS = (*CLASSIFIERS, *(name for name in LOCALIZERS if name != "threshold"))
+METHODS = tuple(
+    dict.fromkeys((*CLASSIFIERS, *(name for name in LOCALIZERS if name != "threshold")))
+)
 
 # The methods of the paper's tables, and the matrix of what can be combined.
 TABLE_2 = (
@@ -164,14 +172,16 @@ def parts(method: str) -> tuple[str, str]:
 
     Args:
       method: of `METHODS`, or a classifier and a localizer with a plus between them. A
-        classifier alone is followed by "threshold", a localizer alone has the SCP of
-        UntrimmedNet. A localizer by proposals can end in "_smoothed".
+        classifier alone is followed by the localizer of its own paper, a localizer alone
+        has the SCP of UntrimmedNet; "co2_net" alone is the classifier. A localizer by
+        proposals can end in "_smoothed".
 
     Raises:
       InputError: there is no such method.
     """
     first, plus, second = method.partition("+")
-    classifier, localizer = first, second if plus else "threshold"
+    own = CLASSIFIERS[first].localizer if first in CLASSIFIERS else "threshold"
+    classifier, localizer = first, second if plus else own
     if not plus and first not in (*CLASSIFIERS, SCORES):
         classifier, localizer = _DEFAULT, first
     if classifier not in (*CLASSIFIERS, SCORES) or not table.is_known(localizer):
@@ -215,12 +225,10 @@ def apply(config: config_lib.Config, method: str) -> config_lib.Config:
 
 def name_of(config: config_lib.Config) -> str:
     """The name of the method that a config describes; "custom" if none has it."""
-    localizers = table.names(smooth=config.smooth)
-    choices = [config.classifier]  # Followed by its own thresholding.
-    if config.classifier == _DEFAULT:
-        choices += localizers
-    else:
-        choices += [f"{config.classifier}+{name}" for name in localizers]
+    choices = [config.classifier]  # Followed by the localizer of its paper.
+    for name in ("threshold", *table.names(smooth=config.smooth)):
+        alone = config.classifier == _DEFAULT and name not in CLASSIFIERS
+        choices.append(name if alone else f"{config.classifier}+{name}")
     return next((n for n in choices if apply(config, n) == config), "custom")
 
 
@@ -245,6 +253,12 @@ def most_categories(config: config_lib.Settings, num_categories: int) -> int:
     if config.recipe:
         least = recipes.RECIPES[config.recipe].min_video_score
     return min(num_categories, max(1, int(1 / least)))
+
+
+def is_weighed(config: config_lib.Settings) -> bool:
+    """Whether attention has weighed the SCP of a config's classifier already."""
+    row = CLASSIFIERS.get(config.classifier)
+    return row is not None and row.weighs
 
 
 def detect_by_threshold(

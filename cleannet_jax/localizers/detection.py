@@ -40,6 +40,7 @@ def detect(
     *,
     most: int,
     second: jax.Array | float = recipes.SECOND,
+    weighed: bool = False,
 ) -> tuple[jax.Array, nms.Kept]:
     """Proposes in the chosen categories, scores, and suppresses what overlaps.
 
@@ -51,6 +52,7 @@ def detect(
       config: thresholds, and the localizer.
       most: C, of categories that are chosen.
       second: in snippets, which the traps of published recipes read.
+      weighed: whether the SCP is a product with attention, which recipes ask.
 
     Returns:
       Categories [C], and what was kept of each, [C, max_detections].
@@ -66,6 +68,7 @@ def detect(
             max_outputs=config.max_detections,
             traps=config.traps,
             second=second,
+            weighed=weighed,
         )
     categories, chosen = choose_categories(
         predictions.video, min_score=config.min_video_score, most=most

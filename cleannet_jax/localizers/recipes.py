@@ -200,6 +200,7 @@ def detect(
     max_outputs: int,
     traps: bool = False,
     second: jax.Array | float = SECOND,
+    weighed: bool = False,
 ) -> tuple[jax.Array, nms.Kept]:
     """Follows a recipe in one padded video.
 
@@ -211,6 +212,7 @@ def detect(
       max_outputs: the most detections of a category.
       traps: whether to follow it to the letter.
       second: in snippets, for the traps.
+      weighed: whether the SCP is a product with attention already.
 
     Returns:
       Categories [C], and what was kept of each, [C, max_outputs], in snippets.
@@ -228,7 +230,8 @@ def detect(
         psi = predictions.scp[:, category]
         attention = jnp.where(varies, relative, runs.normalised(psi, length=length))
         known = {"scp": psi, "attention": attention, "actionness": actionness}
-        known |= {"weighted": psi * attention, "mean": (psi + 2 * attention) / 3}
+        known["weighted"] = psi if weighed else psi * attention
+        known["mean"] = (psi + 2 * attention) / 3
         score = jnp.float32(1) if recipe.binarised else score
         found = [
             _proposals(recipe, branch, known, score, length, traps)
