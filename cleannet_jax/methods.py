@@ -137,7 +137,8 @@ def parts(method: str) -> tuple[str, str]:
     Args:
       method: of `METHODS`, or a classifier and a localizer with a plus between them. A
         classifier alone is followed by "threshold", a localizer alone has the SCP of
-        UntrimmedNet. A localizer by proposals can end in "_smoothed".
+        UntrimmedNet. A localizer by proposals can end in "_smoothed", and one that
+        trains a generator in "_clipped", behind it.
 
     Raises:
       InputError: there is no such method.
@@ -151,7 +152,8 @@ def parts(method: str) -> tuple[str, str]:
             f"method: found {method!r}, expected one of {', '.join(METHODS)}, or a "
             f"classifier and one of {', '.join(LOCALIZERS)} with + between them, as in "
             "w_talc+plain; for SCPs from files the classifier is `scores`; on a "
-            f"smoothed SCP as in plain{table.SMOOTHED}"
+            f"smoothed SCP as in plain{table.SMOOTHED}, with bounded gradients as in "
+            f"t{table.CLIPPED}"
         )
     return classifier, localizer
 
@@ -194,6 +196,9 @@ def name_of(config: config_lib.Config) -> str:
         choices = [_DEFAULT, *LOCALIZERS[1:]]
     if config.smooth:
         choices = [f"{name}{table.SMOOTHED}" for name in choices[1:]]
+    if config.clip_gradient:
+        choices = [f"{name}{table.CLIPPED}" for name in choices]
+        choices = [n for n in choices if table.is_known(n.rpartition("+")[2])]
     return next((n for n in choices if apply(config, n) == config), "custom")
 
 
@@ -254,6 +259,11 @@ def check(config: config_lib.Config) -> None:
         raise errors.InputError(
             "train_generator: found true, expected action_score or edge_scores with "
             "it: without a score there is nothing to train on"
+        )
+    if config.clip_gradient and not config.train_generator:
+        raise errors.InputError(
+            "clip_gradient: found true, expected train_generator with it: only a "
+            "generator's gradient is bounded"
         )
     if config.joint and not config.train_generator:
         raise errors.InputError(

@@ -61,16 +61,27 @@ ROWS: Mapping[str, Mapping[str, Any]] = {
 
 # Any localizer by proposals can judge them on a smoothed SCP: not the paper's.
 SMOOTHED = "_smoothed"
+# Any that trains a generator can bound the norm of its gradient: not the paper's.
+CLIPPED = "_clipped"
 
 
 def is_known(name: str) -> bool:
-    """Whether a localizer has that name, with or without "_smoothed" at its end."""
-    return name.removesuffix(SMOOTHED) in ROWS and name != f"threshold{SMOOTHED}"
+    """Whether a localizer has that name, with or without what can stand behind it."""
+    smoothed = name.removesuffix(CLIPPED)
+    row = ROWS.get(smoothed.removesuffix(SMOOTHED))
+    if row is None or smoothed == f"threshold{SMOOTHED}":
+        return False
+    return row["train_generator"] or not name.endswith(CLIPPED)
 
 
 def settings(name: str) -> dict[str, Any]:
     """The config fields of a localizer of that name and their values."""
-    return {**ROWS[name.removesuffix(SMOOTHED)], "smooth": name.endswith(SMOOTHED)}
+    smoothed = name.removesuffix(CLIPPED)
+    return {
+        **ROWS[smoothed.removesuffix(SMOOTHED)],
+        "smooth": smoothed.endswith(SMOOTHED),
+        "clip_gradient": name.endswith(CLIPPED),
+    }
 
 
 def of(config: config_lib.Settings) -> Localizer:
