@@ -101,6 +101,8 @@ class Config:
     momentum: float = _option(0.0, "momentum of stage 2")
     decay_steps: int = _option(200, "when the learning rate decays", unit="batches")
     decay_rate: float = _option(0.1, "factor of each decay of the learning rate")
+    clip_gradient: bool = _option(False, "bound the norm of the generator's gradient")
+    gradient_norm: float = _option(1.0, "the most that it is where it is bounded")
     margin: float = _option(2.0, "m of Eq. 13")
     positive_score: float = _option(0.5, "score above which a proposal counts")
     min_scp: float = _option(0.1, "anchors at snippets of lower SCP are dropped")
@@ -286,6 +288,7 @@ def check(config: Config) -> None:
         "co2_net_learning_rate",
         "learning_rate",
         "decay_rate",
+        "gradient_norm",
     ):
         _require(config, name, lambda value: 0 < value < float("inf"), "above 0")
     for name in ("head_momentum", "momentum"):

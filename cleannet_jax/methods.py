@@ -174,7 +174,7 @@ def parts(method: str) -> tuple[str, str]:
       method: of `METHODS`, or a classifier and a localizer with a plus between them. A
         classifier alone is followed by the localizer of its own paper, a localizer alone
         has the SCP of UntrimmedNet; "co2_net" alone is the classifier. A localizer by
-        proposals can end in "_smoothed".
+        proposals can end in "_smoothed", and one that trains a generator in "_clipped".
 
     Raises:
       InputError: there is no such method.
@@ -189,7 +189,8 @@ def parts(method: str) -> tuple[str, str]:
             f"method: found {method!r}, expected one of {', '.join(METHODS)}, or a "
             f"classifier and one of {', '.join(LOCALIZERS)} with + between them, as in "
             "w_talc+plain; for SCPs from files the classifier is `scores`; on a "
-            f"smoothed SCP as in plain{table.SMOOTHED}"
+            f"smoothed SCP as in plain{table.SMOOTHED}, with bounded gradients as in "
+            f"t{table.CLIPPED}"
         )
     return classifier, localizer
 
@@ -226,7 +227,7 @@ def apply(config: config_lib.Config, method: str) -> config_lib.Config:
 def name_of(config: config_lib.Config) -> str:
     """The name of the method that a config describes; "custom" if none has it."""
     choices = [config.classifier]  # Followed by the localizer of its paper.
-    for name in ("threshold", *table.names(smooth=config.smooth)):
+    for name in table.names(config):
         alone = config.classifier == _DEFAULT and name not in CLASSIFIERS
         choices.append(name if alone else f"{config.classifier}+{name}")
     return next((n for n in choices if apply(config, n) == config), "custom")
@@ -299,6 +300,11 @@ def check(config: config_lib.Config) -> None:
         raise errors.InputError(
             "train_generator: found true, expected action_score or edge_scores with "
             "it: without a score there is nothing to train on"
+        )
+    if config.clip_gradient and not config.train_generator:
+        raise errors.InputError(
+            "clip_gradient: found true, expected train_generator with it: only a "
+            "generator's gradient is bounded"
         )
     if config.joint and not config.train_generator:
         raise errors.InputError(

@@ -54,6 +54,7 @@ _TRACED = {
         "momentum",
         "decay_steps",
         "decay_rate",
+        "gradient_norm",
         "margin",
         "positive_score",
     ),
@@ -118,7 +119,9 @@ class Stage(NamedTuple):
 def optimizer(stage: Stage) -> optax.GradientTransformation:
     """SGD; in stage 2 the learning rate falls by `decay_rate` every `decay_steps`.
 
-    Classifiers whose papers train them by Adam are trained by Adam.
+    Classifiers whose papers train them by Adam are trained by Adam. To bound the norm
+    of the generator's gradient is not in the paper: a video with few positives can
+    otherwise move the proposals of all videos out of them, for good.
     """
     config = stage.config
     if stage.name == "head":
@@ -128,7 +131,15 @@ def optimizer(stage: Stage) -> optax.GradientTransformation:
     rate = optax.exponential_decay(
         config.learning_rate, config.decay_steps, config.decay_rate, staircase=True
     )
-    return optax.sgd(rate, momentum=config.momentum)
+    sgd = optax.sgd(rate, momentum=config.momentum)
+    if not config.clip_gradient:
+        return sgd
+    # The head's, under C5, is of another loss.
+    clip = optax.masked(
+        optax.clip_by_global_norm(config.gradient_norm),
+        lambda tree: {name: name == "generator" for name in tree},
+    )
+    return optax.chain(clip, sgd)
 
 
 def create_classifier_params(
@@ -241,12 +252,19 @@ def _train_step(state, batch, stage) -> tuple[TrainState, Metrics]:
     else:
         loss_of = functools.partial(cleannet_loss, stage, batch=batch, key=key)
     (loss, metrics), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.params)
+    if stage.name == "cleannet":
+        metrics["gradient_norm"] = _norm(gradient["generator"])
     updates, opt_state = optimizer(stage).update(gradient, state.opt_state)
     params = optax.apply_updates(state.params, updates)
     return TrainState(state.step + 1, params, opt_state, state.key), {
         "loss": loss,
         **metrics,
     }
+
+
+def _norm(tree: Params) -> jax.Array:
+    """The ℓ2 norm of all numbers of a tree, a scalar."""
+    return jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(tree)))
 
 
 def train_stage(

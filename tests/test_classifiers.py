@@ -408,3 +408,22 @@ def test_any_way_to_localize_by_proposals_can_be_smoothed():
     for name in ("untrimmednet_smoothed", "full_smooth", "gated_anchors_smoothed"):
         with pytest.raises(errors.InputError, match="method: found"):
             config_of(name)
+
+
+def test_any_generator_can_have_its_gradient_bounded():
+    assert methods.parts("w_talc+t_clipped") == ("w_talc", "t_clipped")
+    for paper in ("t", "full", "autoloc", "full_smoothed", "w_talc+t"):
+        before, made = config_of(paper), config_of(f"{paper}_clipped")
+        assert made.clip_gradient and not before.clip_gradient
+        assert dataclasses.replace(made, clip_gradient=False) == before
+        for own in (before, made):
+            methods.check(own)
+        assert methods.name_of(made) == f"{paper}_clipped"
+        assert methods.name_of(before) == paper
+    for name in ("plain_clipped", "threshold_clipped", "w_talc_clipped", "clipped"):
+        with pytest.raises(errors.InputError, match="method: found"):
+            config_of(name)
+    plain = dataclasses.replace(config_of("plain"), clip_gradient=True)
+    assert methods.name_of(plain) == "custom"
+    with pytest.raises(errors.InputError, match="clip_gradient: found true"):
+        methods.check(plain)

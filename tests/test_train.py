@@ -121,6 +121,50 @@ def test_learning_rate_falls_in_steps():
     )
 
 
+def test_a_bounded_gradient_is_of_the_generator_alone():
+    made = methods.apply(config.Config(learning_rate=1.0, gradient_norm=2.0), "full")
+    gradient = {"generator": jnp.array([3.0, 4.0]), "head": jnp.array([30.0])}
+    small = {"generator": jnp.array([0.3, 0.4]), "head": jnp.array([30.0])}
+
+    def step(config, gradient):
+        optimizer = train.optimizer(train.Stage("cleannet", config, STREAMS))
+        return optimizer.update(gradient, optimizer.init(gradient))[0]
+
+    assert_same(step(made, gradient), jax.tree.map(jnp.negative, gradient))
+    bounded = methods.apply(made, "full_clipped")
+    found = step(bounded, gradient)
+    np.testing.assert_allclose(found["generator"], [-1.2, -1.6], rtol=1e-6)
+    np.testing.assert_array_equal(found["head"], [-30.0])
+    # One that is small enough stays as it is.
+    assert_same(step(bounded, small), step(made, small))
+
+
+@pytest.mark.parametrize("name", ["t", "full"])
+def test_a_bound_that_is_never_reached_changes_nothing(name, tiny_config, dataset):
+    trained = []
+    for own, norm in ((name, 1.0), (f"{name}_clipped", 1e9)):
+        made = methods.apply(tiny_config, own)
+        made = dataclasses.replace(made, gradient_norm=norm)
+        stage, state = cleannet_state(made, dataset)
+        for _ in range(3):
+            state, metrics = train.train_step(state, batch_of(dataset), stage)
+            assert metrics["gradient_norm"] > 0
+        trained.append(state.params)
+    assert_same(*trained)
+
+
+def test_one_video_moves_proposals_by_no_more_than_the_bound(tiny_config, dataset):
+    made = methods.apply(tiny_config, "t_clipped")
+    made = dataclasses.replace(made, gradient_norm=1e-3, learning_rate=1.0)
+    stage, state = cleannet_state(made, dataset)
+    before = jax.tree.map(np.array, state.params["generator"])
+    state, metrics = train.train_step(state, batch_of(dataset), stage)
+    assert metrics["gradient_norm"] > 1e-3
+    moved = jax.tree.map(lambda a, b: a - b, before, state.params["generator"])
+    norm = np.sqrt(sum(np.sum(leaf**2) for leaf in leaves(moved)))
+    np.testing.assert_allclose(norm, 1e-3, rtol=1e-3)
+
+
 def test_stopping_anywhere_gives_the_same_parameters(tiny_config, dataset, tmp_path):
     whole = train.train(tiny_config, dataset, tmp_path / "whole")
     real_step = train.train_step

@@ -45,6 +45,7 @@ _C = ("train_generator", "action_score", "edge_scores", "tsn_sampling", "joint")
 _PAPER = {
     "evaluator": "contrast",
     "smooth": False,
+    "clip_gradient": False,
     "video_score_weight": 0.0,
     "ranking": "",
     "scp_thresholds": (),
@@ -121,33 +122,44 @@ FIELDS = (
     "min_attention",
 )
 
-# Any localizer by proposals can judge them on a smoothed SCP: not the paper's.
-SMOOTHED = "_smoothed"
+# Not the paper's: any localizer by proposals can judge them on a smoothed SCP, and any
+# that trains a generator can bound the norm of its gradient.
+SMOOTHED, CLIPPED = "_smoothed", "_clipped"
+
+
+def _named() -> dict[str, Mapping[str, Any]]:
+    """What every name sets: the rows, and the rows with what can stand behind them."""
+    named = dict(ROWS)
+    for name, row in ROWS.items():
+        if not row["smooth"] and name != "threshold":
+            named[f"{name}{SMOOTHED}"] = {**row, "smooth": True}
+    for name, row in list(named.items()):
+        if row["train_generator"]:
+            named[f"{name}{CLIPPED}"] = {**row, "clip_gradient": True}
+    return named
+
+
+_NAMED = _named()
 
 
 def is_known(name: str) -> bool:
-    """Whether a localizer has that name, with or without "_smoothed" at its end."""
-    base = name.removesuffix(SMOOTHED)
-    return name in ROWS or (
-        base in ROWS and base != "threshold" and not ROWS[base]["smooth"]
-    )
+    """Whether a localizer has that name, with or without what can stand behind it."""
+    return name in _NAMED
 
 
 def settings(name: str) -> dict[str, Any]:
     """The config fields of a localizer of that name and their values."""
-    if name in ROWS:
-        return dict(ROWS[name])
-    return {**ROWS[name.removesuffix(SMOOTHED)], "smooth": True}
+    return dict(_NAMED[name])
 
 
-def names(*, smooth: bool) -> list[str]:
-    """Every localizer by proposals that judges them so."""
-    known = [name for name in ROWS if name != "threshold"]
-    if smooth:
-        known = [
-            name if ROWS[name]["smooth"] else f"{name}{SMOOTHED}" for name in known
-        ]
-    return known
+def names(config: config_lib.Settings) -> list[str]:
+    """Those that judge proposals on such an SCP, and bound gradients, as a config."""
+    own = config.smooth, config.clip_gradient
+    return [
+        name
+        for name, row in _NAMED.items()
+        if (row["smooth"], row["clip_gradient"]) == own
+    ]
 
 
 def of(config: config_lib.Settings) -> Localizer:
