@@ -176,7 +176,7 @@ def scored_content(
             scp = _read_scp(
                 place / _file_name(video), columns=len(categories), unbounded=unbounded
             )
-            where = f"{proposals_path}: results[{video!r}]"
+            where = f"{proposals_path}: results[{text.quoted(video)}]"
             timebase = timebase_of(video)
             _score_rows(rows, scp, categories, timebase, evaluator, where)
             end = (len(scp) * timebase.stride + timebase.offset) / timebase.fps

@@ -15,6 +15,9 @@ from cleannet_jax.data import text
 
 _CHUNK = 1 << 22  # Characters read at a time: bounds the memory, not the result.
 _SPACE = re.compile(r"[ \t\n\r]*")
+_DEEPEST = 100  # Levels: what is read may be written again, which takes recursion.
+_HALF = re.compile("[\ud800-\udfff]")
+_SPELLED_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 @contextlib.contextmanager
@@ -125,9 +128,39 @@ def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object, refusing a key that stands twice: one value would be lost."""
     result = dict(pairs)
     if len(result) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise _twice(next(name for name in names if names.count(name) > 1))
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise _twice(name)
+            seen.add(name)
     return result
+
+
+def _checked(value: Any, *, has_halves: bool) -> Any:
+    """The value, once it is not nested deeply and all text in it can be written.
+
+    Args:
+      value: as it was decoded.
+      has_halves: whether halves of surrogate pairs are spelled somewhere.
+    """
+    level = [value]
+    for _ in range(_DEEPEST):
+        inner: list[Any] = []
+        for item in level:
+            if type(item) is dict:
+                inner += item.values()
+                inner += item.keys() if has_halves else ()
+            elif type(item) is list:
+                inner += item
+            elif has_halves and type(item) is str and _HALF.search(item):
+                raise errors.InputError(
+                    f"{text.quoted(item)}: found half of a surrogate pair, expected"
+                    " text that can be written"
+                )
+        level = inner if has_halves else [i for i in inner if type(i) in (dict, list)]
+        if not level:
+            return value
+    raise errors.InputError(f"JSON that is nested too deeply, beyond {_DEEPEST} levels")
 
 
 def _twice(name: str) -> errors.InputError:
@@ -171,8 +204,9 @@ class _Window:
             else:
                 # A number may go on behind the window, and 25e- is no number yet.
                 if end + len("e-") < len(self._text) or self._has_ended:
+                    halves = _SPELLED_HALF.search(self._text, self._at, end)
                     self._at = end
-                    return value
+                    return _checked(value, has_halves=bool(halves))
             self._slide()
 
     def shortened(self) -> str:

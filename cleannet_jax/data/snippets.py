@@ -10,6 +10,7 @@ prediction of a category is the mean of the eighth of its snippets that is highe
 import dataclasses
 import os
 import pathlib
+import reprlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -92,13 +93,14 @@ def open_folder(
     """
     folder = pathlib.Path(folder)
     categories = read_index(folder / "scp.json")["categories"]
-    missing = [name for name in dataset.categories if name not in categories]
+    places = {name: place for place, name in enumerate(categories)}
+    missing = [name for name in dataset.categories if name not in places]
     if missing:
         raise errors.InputError(
             f"{folder / 'scp.json'}: categories: found none named {missing[0]!r}, "
             f"expected all {len(dataset.categories)} of {dataset.name}"
         )
-    columns = np.array([categories.index(name) for name in dataset.categories])
+    columns = np.array([places[name] for name in dataset.categories])
     lengths = {video.id: video.length for video in dataset.videos.values()}
     return SavedPredictions(folder, columns, len(categories), lengths)
 
@@ -135,11 +137,12 @@ def read_index(path: str | os.PathLike) -> dict[str, Any]:
     """
     index = files.read_json(path)
     categories = index.get("categories") if isinstance(index, dict) else None
-    if not isinstance(categories, list) or len(set(map(str, categories))) < len(
-        categories
-    ):
+    is_list = isinstance(categories, list) and all(
+        isinstance(name, str | int) for name in categories
+    )
+    if not is_list or len(set(map(str, categories))) < len(categories):
         raise errors.InputError(
-            f"{path}: categories: found {categories!r}, expected N different names"
+            f"{path}: categories: found {reprlib.repr(categories)}, expected N different names"
         )
     return index
 

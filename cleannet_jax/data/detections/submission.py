@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from cleannet_jax import errors
-from cleannet_jax.data import faults, files, schema
+from cleannet_jax.data import faults, files, schema, text
 from cleannet_jax.metrics import average_precision
 
 
@@ -35,14 +35,16 @@ def read_detections(path: str | os.PathLike) -> average_precision.Instances:
     blocks = [_detections([], "", labels)]
     for name, rows in files.iterate_json(path, "results", is_member=_is_list):
         names.append(name)
-        blocks.append(_detections(rows, f"{path}: results[{name!r}]", labels))
+        blocks.append(
+            _detections(rows, f"{path}: results[{text.quoted(name)}]", labels)
+        )
     label, segments, scores = map(np.concatenate, zip(*blocks, strict=True))
     counts = [len(block[0]) for block in blocks[1:]]
     video = np.repeat(np.arange(len(names)), counts)
 
     def place_of(row: int) -> str:
         within = row - np.searchsorted(video, video[row])
-        return f"results[{names[video[row]]!r}][{within}]"
+        return f"results[{text.quoted(names[video[row]])}][{within}]"
 
     faults.check_order(str(path), segments, place_of)
     return average_precision.Instances(
@@ -68,7 +70,7 @@ def read_proposals(path: str | os.PathLike) -> dict[str, Any]:
     if isinstance(content, dict) and content and all(map(_is_list, content.values())):
         content = {"results": content}
     for name, rows in _section(content, "results", path).items():
-        where = f"{path}: results[{name!r}]"
+        where = f"{path}: results[{text.quoted(name)}]"
         for row, proposal in enumerate(schema.rows(rows, where)):
             schema.segment(proposal, f"{where}[{row}]")
             proposal["label"] = schema.label(proposal, f"{where}[{row}]")

@@ -155,12 +155,14 @@ def _names(folder: pathlib.Path, ids: str) -> list[str]:
     ]
     if ids == "url":
         names = [re.split(r"v=|/", name)[-1] for name in names]
+    seen: set[str] = set()
     for index, name in enumerate(names):
-        if not manifest_lib.is_path_part(name) or name in names[:index]:
+        if not manifest_lib.is_path_part(name) or name in seen:
             raise errors.InputError(
                 f"{path}: entry {index}: found {reprlib.repr(name)}, expected an id"
                 " that can be part of a file name and stands there once"
             )
+        seen.add(name)
     return names
 
 
