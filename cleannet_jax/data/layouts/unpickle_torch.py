@@ -14,7 +14,7 @@ import numpy as np
 
 from cleannet_jax.data.layouts import unpickle_calls, unpickle_machine
 
-_MAX_DIMENSIONS = 32
+_MAX_DIMENSIONS, _MAX_SIZE = 32, 2**59
 # Of little-endian storages. NumPy has no bfloat16; it is two bytes of no type here.
 _TYPES: Mapping[str, str] = {
     "float64": "<f8",
@@ -157,6 +157,9 @@ def _checked(
             f"found a storage of {available} values, too few for a tensor of shape"
             f" {shape} and strides {strides} from value {offset}"
         )
+    # NumPy multiplies what is not 0, also for arrays without values.
+    if max(math.prod(filter(None, shape)), *numbers) >= _MAX_SIZE:
+        raise TypeError
     return Tensor(
         storage,
         dtype,
