@@ -6,6 +6,7 @@ Bad rows are named and refused here; inside the jitted evaluator they would scor
 
 import itertools
 import pathlib
+import reprlib
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -310,10 +311,16 @@ def _padded_scores(scp: np.ndarray, proposals: np.ndarray) -> contrast.ProposalS
     around = [(0, 0)] * (proposals.ndim - 2)
     scores = contrast.evaluate_proposals(
         np.pad(scp, [(0, time), (0, 0)]),
-        np.pad(proposals.astype(np.float32), [*around, (0, more), (0, 0)]),
+        np.pad(_single(proposals), [*around, (0, more), (0, 0)]),
         length=snippets,
     )
     return contrast.ProposalScores(*(score[:, :count] for score in scores))
+
+
+def _single(values: np.ndarray) -> np.ndarray:
+    """The values as float32; those that are beyond it become infinite."""
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32)
 
 
 def _padded(size: int) -> int:
@@ -353,12 +360,17 @@ def _read_index(
         return categories, lambda video: same
 
     def timebase_of(video: str) -> manifest.Timebase:
-        found = index.get("timebase", {}).get(video)
+        bases = index.get("timebase")
+        found = bases.get(video) if isinstance(bases, dict) else bases
         try:
-            return manifest.Timebase(**{name: float(x) for name, x in found.items()})
-        except (AttributeError, TypeError, ValueError):
+            base = manifest.Timebase(**{name: float(x) for name, x in found.items()})
+            if not np.isfinite(base).all() or min(base.fps, base.stride) <= 0:
+                raise ValueError
+            return base
+        except (AttributeError, OverflowError, TypeError, ValueError):
             raise errors.InputError(
-                f"{path}: timebase of {video!r}: found {found!r}, expected fps, stride "
+                f"{path}: timebase of {text.quoted(video)}: found"
+                f" {reprlib.repr(found)}, expected fps, stride "
                 "and offset; --snippet-seconds says it for all videos"
             ) from None
 
@@ -403,6 +415,14 @@ def _score_rows(
                 f"{len(categories)} categories of the SCP{_advice(proposal['label'])}"
             )
     scores = jax.device_get(_padded_scores(scp, proposals))
+    is_finite = np.all([np.isfinite(part).all(axis=0) for part in scores], axis=0)
+    if not is_finite.all():
+        row = int(np.flatnonzero(~is_finite)[0])
+        raise errors.InputError(
+            f"{place}[{row}]: found segment {seconds[row].tolist()}, so far from the"
+            f" {len(scp)} snippets of the SCP that its scores are no numbers; expected"
+            " seconds within the video"
+        )
     decisive = sum(getattr(scores, part) for part in fusion.EVALUATORS[evaluator])
     for row, proposal in enumerate(rows):
         best = categories[int(decisive[:, row].argmax())]

@@ -9,7 +9,7 @@ file; nothing is clipped, dropped or merged.
 import math
 import os
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -69,6 +69,7 @@ def read_proposals(path: str | os.PathLike) -> dict[str, Any]:
     content = files.read_json(path)
     if isinstance(content, dict) and content and all(map(_is_list, content.values())):
         content = {"results": content}
+    _refuse_infinite(content, path)
     for name, rows in _section(content, "results", path).items():
         where = f"{path}: results[{text.quoted(name)}]"
         for row, proposal in enumerate(schema.rows(rows, where)):
@@ -148,6 +149,25 @@ def as_instances(
 def _is_list(value: Any) -> bool:
     """Whether a value can be the detections of a video."""
     return isinstance(value, list) and all(isinstance(row, dict) for row in value)
+
+
+def _refuse_infinite(content: Any, path: str | os.PathLike) -> None:
+    """Raises if a value that is kept, beside scores, could not be written as JSON."""
+    level = [content]
+    while level:
+        pairs = [pair for item in level for pair in _items(item)]
+        for name, value in pairs:
+            if type(value) is float and name != "score" and not math.isfinite(value):
+                raise errors.InputError(
+                    f"{path}: {reprlib.repr(name)}: found {value}, expected a finite"
+                    " number"
+                )
+        level = [value for _, value in pairs if type(value) in (dict, list)]
+
+
+def _items(value: Any) -> Iterable[tuple[Any, Any]]:
+    """What a list or an object holds, by place or name."""
+    return value.items() if isinstance(value, dict) else enumerate(value)
 
 
 def _detections(
