@@ -17,7 +17,7 @@ class InputError(ValueError):
     def __init__(self, message: str, *, report: str = "") -> None:
         if len(message) > _LONGEST:
             message = f"{message[: _LONGEST - _END]} ... {message[-_END:]}"
-        super().__init__(message)
+        super().__init__(message.replace("\n", "\\n"))
         self.report = report
 
 

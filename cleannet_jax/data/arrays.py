@@ -417,12 +417,12 @@ def _dtype(spelled: str, place: str) -> np.dtype:
         raise ArrayError(
             "unreadable file",
             f"{place}: no whole .npy header of version 1 or 2: found the type"
-            f" {spelled[:40]}",
+            f" {spelled[:40]!r}",
         )
     is_usable = dtype is not None and (dtype.hasobject or dtype.kind in _KINDS)
     if not is_usable:
         raise ArrayError(
             "wrong type",
-            f"{place}: found values of type {spelled[:40]}, expected numbers or text",
+            f"{place}: found values of type {spelled[:40]!r}, expected numbers or text",
         )
     return dtype

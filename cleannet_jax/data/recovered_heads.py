@@ -242,4 +242,10 @@ def _array(
     if name not in found:
         raise errors.InputError(f"{path}: {name}: found nothing, expected floats")
     arrays.check_floats(found[name], place=f"{path}: {name}", shape=shape)
-    return found[name].astype(np.float32)
+    with np.errstate(over="ignore"):
+        values = found[name].astype(np.float32)
+    if not np.isfinite(values).all():
+        raise errors.InputError(
+            f"{path}: {name}: found values that are not finite, expected finite ones"
+        )
+    return values

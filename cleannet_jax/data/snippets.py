@@ -119,14 +119,15 @@ def read_scp(
     arrays.check_floats(scp, place=str(path), shape=("T", columns))
     if not len(scp):
         raise errors.InputError(f"{path}: found no snippet, expected at least 1")
-    wrong = np.argwhere(~np.isfinite(scp))
+    single = _single(scp)
+    wrong = np.argwhere(~np.isfinite(single))
     if len(wrong):
         snippet, category = wrong[0]
         raise errors.InputError(
             f"{path}: snippet {snippet}, category {category}: found "
             f"{scp[snippet, category]}, expected finite probabilities"
         )
-    return scp.astype(np.float32)
+    return single
 
 
 def read_index(path: str | os.PathLike) -> dict[str, Any]:
@@ -172,8 +173,15 @@ def _vector(path: pathlib.Path, size: int) -> np.ndarray:
     """Reads (size,) finite floats."""
     values = arrays.read_array(path)
     arrays.check_floats(values, place=str(path), shape=(size,))
-    if not np.isfinite(values).all():
+    single = _single(values)
+    if not np.isfinite(single).all():
         raise errors.InputError(
             f"{path}: found values that are not finite, expected finite ones"
         )
-    return values.astype(np.float32)
+    return single
+
+
+def _single(values: np.ndarray) -> np.ndarray:
+    """The values as float32; those that are beyond it become infinite."""
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32)

@@ -153,7 +153,7 @@ def _is_list(value: Any) -> bool:
 
 def _refuse_infinite(content: Any, path: str | os.PathLike) -> None:
     """Raises if a value that is kept, beside scores, could not be written as JSON."""
-    level = [content]
+    level = [content] if isinstance(content, dict | list) else []
     while level:
         pairs = [pair for item in level for pair in _items(item)]
         for name, value in pairs:
