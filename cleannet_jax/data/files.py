@@ -1,13 +1,14 @@
 """Reading and writing files: JSON and arrays in, whole files or nothing out."""
 
 import contextlib
+import itertools
 import json
 import os
 import pathlib
 import re
 import reprlib
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any
 
 from cleannet_jax import errors
@@ -147,20 +148,27 @@ def _checked(value: Any, *, has_halves: bool) -> Any:
     for _ in range(_DEEPEST):
         inner: list[Any] = []
         for item in level:
-            if type(item) is dict:
-                inner += item.values()
-                inner += item.keys() if has_halves else ()
-            elif type(item) is list:
-                inner += item
-            elif has_halves and type(item) is str and _HALF.search(item):
+            if type(item) is str and _HALF.search(item):
                 raise errors.InputError(
                     f"{text.quoted(item)}: found half of a surrogate pair, expected"
                     " text that can be written"
                 )
-        level = inner if has_halves else [i for i in inner if type(i) in (dict, list)]
-        if not level:
+            inner += (
+                part
+                for part in _parts(item)
+                if type(part) in (dict, list) or (has_halves and type(part) is str)
+            )
+        if not inner:
             return value
+        level = inner
     raise errors.InputError(f"JSON that is nested too deeply, beyond {_DEEPEST} levels")
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    """What is in a list, or in an object with its names."""
+    if type(value) is dict:
+        return itertools.chain(value, value.values())
+    return value if type(value) is list else ()
 
 
 def _twice(name: str) -> errors.InputError:
