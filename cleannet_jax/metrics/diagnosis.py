@@ -167,6 +167,7 @@ def diagnose(
     )
 
 
+@np.errstate(over="ignore", invalid="ignore")  # Times can be of any size.
 def _characteristics(
     truths: average_precision.Instances, durations: np.ndarray
 ) -> dict[str, np.ndarray]:
