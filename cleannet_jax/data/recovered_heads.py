@@ -225,7 +225,8 @@ def _solve(sums: _Sums) -> tuple[dict[str, np.ndarray], float]:
 def _read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """The arrays of an .npz file of heads."""
     found = arrays.read_members(path)
-    if "categories" not in found or found["categories"].dtype.kind != "U":
+    names = found.get("categories", np.zeros(0))
+    if names.dtype.kind != "U" or names.ndim != 1:
         raise errors.InputError(
             f"{path}: no .npz file of heads, expected one that `cleannet convert` has made"
         )

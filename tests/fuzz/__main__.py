@@ -57,7 +57,7 @@ def _child(name: str, options: argparse.Namespace, folder: pathlib.Path) -> int:
         seconds=options.seconds,
     )
     print(
-        f"{name}: seed {options.seed}, {report.inputs} inputs, {report.refused} refused,"
+        f"{name}: seed {options.seed}, {report.inputs} inputs, {report.refused} refused by all,"
         f" {report.seconds:.0f} s, slowest {report.slowest:.2f} s,"
         f" {report.peak / 2**20:.0f} MiB",
         flush=True,

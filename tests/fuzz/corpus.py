@@ -74,6 +74,9 @@ CORPUS: Mapping[str, Mapping[str, bytes | Callable[[], bytes]]] = {
         ),
         "lzma": lambda: zipped(zipfile.ZIP_LZMA, a=seeds.npy(seeds.VALUES)),
         "nothing": zipped(),
+        "two axes of names": seeds.npz(
+            **seeds.heads() | {"categories": np.array([["run", "jump"]])}
+        ),
     },
     "pickle": {
         "the state of a dtype": b"cnumpy\ndtype\nU\2f8\x89\x88\x87R}b.",

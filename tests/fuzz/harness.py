@@ -40,7 +40,7 @@ class Report(NamedTuple):
 
     Attributes:
       inputs: how many there were.
-      refused: how many of them were refused as they should be.
+      refused: how many of them no function of the reader takes.
       seconds: that they took.
       slowest: seconds of the slowest.
       peak: bytes that the process grew by.

@@ -17,7 +17,7 @@ from cleannet_jax.data.feature_files import found as found_lib
 
 _REMEMBERED = 1 << 17
 # Characters of a row: thousands of columns of some 25.
-_LONGEST = 1 << 22
+_LONGEST = 1 << 21
 # From so many columns on, a first line 0,1,2,... is taken for their numbers.
 _NUMBERED_COLUMNS = 16
 
