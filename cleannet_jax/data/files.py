@@ -17,7 +17,6 @@ from cleannet_jax.data import text
 _CHUNK = 1 << 22  # Characters read at a time: bounds the memory, not the result.
 _SPACE = re.compile(r"[ \t\n\r]*")
 _DEEPEST = 100  # Levels: what is read may be written again, which takes recursion.
-_HALF = re.compile("[\ud800-\udfff]")
 _SPELLED_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -63,7 +62,8 @@ def read_json(path: str | os.PathLike) -> Any:
     """Returns the content of a JSON file (UTF-8, with or without a byte order mark).
 
     Raises:
-      InputError: the file is absent, is not UTF-8 or not JSON, or has a key twice.
+      InputError: the file is absent, is not UTF-8 or not JSON, is nested deeply, has a
+        key twice or text that cannot be written.
     """
     with _open_json(path) as window:
         window.read_all()
@@ -142,17 +142,14 @@ def _checked(value: Any, *, has_halves: bool) -> Any:
 
     Args:
       value: as it was decoded.
-      has_halves: whether halves of surrogate pairs are spelled somewhere.
+      has_halves: whether halves of surrogate pairs are spelled somewhere, and refused.
     """
     level = [value]
     for _ in range(_DEEPEST):
         inner: list[Any] = []
         for item in level:
-            if type(item) is str and _HALF.search(item):
-                raise errors.InputError(
-                    f"{text.quoted(item)}: found half of a surrogate pair, expected"
-                    " text that can be written"
-                )
+            if has_halves and type(item) is str:
+                text.check_writable(item)
             inner += (
                 part
                 for part in _parts(item)
@@ -187,10 +184,12 @@ class _Window:
         self._at = 0
         self._line, self._column = 1, 1  # Of the first character of the window.
         self._has_ended = False
+        self._is_whole = False  # One value, of which parts are written again.
 
     def read_all(self) -> None:
         """Widens the window to the whole file, for one value that fills it."""
         self._text, self._has_ended = self._file.read(), True
+        self._is_whole = True
 
     def peek(self) -> str:
         """The next character that is not white space; empty at the end of the file."""
@@ -212,9 +211,11 @@ class _Window:
             else:
                 # A number may go on behind the window, and 25e- is no number yet.
                 if end + len("e-") < len(self._text) or self._has_ended:
-                    halves = _SPELLED_HALF.search(self._text, self._at, end)
+                    has_halves = self._is_whole and bool(
+                        _SPELLED_HALF.search(self._text, self._at, end)
+                    )
                     self._at = end
-                    return _checked(value, has_halves=bool(halves))
+                    return _checked(value, has_halves=has_halves)
             self._slide()
 
     def shortened(self) -> str:

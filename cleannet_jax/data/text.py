@@ -7,6 +7,7 @@ and are read a line at a time, of which none may be longer than records are. A p
 import contextlib
 import math
 import os
+import re
 import reprlib
 from collections.abc import Iterator
 from typing import NamedTuple, TextIO
@@ -15,6 +16,7 @@ from cleannet_jax import errors
 
 # Characters of a name that a message shows.
 _SHOWN = 100
+_HALF = re.compile("[\ud800-\udfff]")
 # Characters of a line: no record of a video, a segment or a class is as long.
 _LONGEST = 1 << 16
 
@@ -100,6 +102,15 @@ def quoted(name: str) -> str:
     """Returns a name in quotes for a message, escaped; cut where no name is as long."""
     shown = name if len(name) <= _SHOWN else f"{name[:_SHOWN]}..."
     return repr(shown)
+
+
+def check_writable(name: str) -> None:
+    """Raises an InputError if a name has half of a surrogate pair, which no file can."""
+    if _HALF.search(name):
+        raise errors.InputError(
+            f"{quoted(name)}: found half of a surrogate pair, expected text that can be"
+            " written"
+        )
 
 
 def columns(line: Line, names: str) -> list[str]:
