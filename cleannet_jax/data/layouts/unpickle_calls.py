@@ -91,11 +91,6 @@ def _new_bytes(
     return machine.raw(text)
 
 
-def _new_empty_bytes(machine: unpickle_machine.Machine) -> bytes:
-    del machine
-    return b""
-
-
 def _new_slice(machine: unpickle_machine.Machine, *ends: Any) -> slice:
     del machine
     if not all(end is None or type(end) is int for end in ends):
@@ -164,7 +159,7 @@ CALLS: Mapping[tuple[str, str], Callable[..., Any]] = {
     **{
         (builtins, name): function
         for builtins in _BUILTINS
-        for name, function in (("slice", _new_slice), ("bytes", _new_empty_bytes))
+        for name, function in (("slice", _new_slice), ("bytes", lambda machine: b""))
     },
 }
 RELEASES = unpickle_machine.Vocabulary(

@@ -177,18 +177,13 @@ def _parameter(machine: unpickle_machine.Machine, data: Any, *others: Any) -> Te
     return data
 
 
-def _empty_dict(machine: unpickle_machine.Machine) -> dict:
-    del machine
-    return {}
-
-
 _CALLS: Mapping[tuple[str, str], Callable[..., Any]] = {
     **unpickle_calls.CALLS,
     ("torch._utils", "_rebuild_tensor"): _tensor,
     ("torch._utils", "_rebuild_tensor_v2"): _tensor,
     ("torch._utils", "_rebuild_tensor_v3"): _typed_tensor,
     ("torch._utils", "_rebuild_parameter"): _parameter,
-    ("collections", "OrderedDict"): _empty_dict,
+    ("collections", "OrderedDict"): lambda machine: {},
 }
 TORCH = unpickle_machine.Vocabulary(
     calls=_CALLS,
