@@ -6,6 +6,7 @@ Bad rows are named and refused here; inside the jitted evaluator they would scor
 
 import itertools
 import pathlib
+import reprlib
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
@@ -198,7 +199,7 @@ def scored_content(
                 continue
             name = _file_name(video)
             scp = _read_scp(place / name, columns=len(categories), unbounded=unbounded)
-            where = f"{proposals_path}: results[{video!r}]"
+            where = f"{proposals_path}: results[{text.quoted(video)}]"
             timebase = timebase_of(video)
             own = snippets_lib.read_video_scores(place, name, scp)
             _score_rows(rows, scp, categories, timebase, judge or Judge(), own, where)
@@ -338,7 +339,7 @@ def _padded_scores(
         padded = _smoothed(padded, width=judge.smoothing_width, length=snippets)
     scores = contrast.evaluate_some(
         padded,
-        np.pad(proposals.astype(np.float32), [*around, (0, more), (0, 0)]),
+        np.pad(_single(proposals), [*around, (0, more), (0, 0)]),
         dict.fromkeys(
             (*contrast.ProposalScores._fields, *fusion.parts(judge.evaluator))
         ),
@@ -348,6 +349,12 @@ def _padded_scores(
 
 
 _smoothed = jax.jit(pooling.smoothed, static_argnames="width")
+
+
+def _single(values: np.ndarray) -> np.ndarray:
+    """The values as float32; those that are beyond it become infinite."""
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32)
 
 
 def _padded(size: int) -> int:
@@ -387,12 +394,17 @@ def _read_index(
         return categories, lambda video: same
 
     def timebase_of(video: str) -> manifest.Timebase:
-        found = index.get("timebase", {}).get(video)
+        bases = index.get("timebase")
+        found = bases.get(video) if isinstance(bases, dict) else bases
         try:
-            return manifest.Timebase(**{name: float(x) for name, x in found.items()})
-        except (AttributeError, TypeError, ValueError):
+            base = manifest.Timebase(**{name: float(x) for name, x in found.items()})
+            if not np.isfinite(base).all() or min(base.fps, base.stride) <= 0:
+                raise ValueError
+            return base
+        except (AttributeError, OverflowError, TypeError, ValueError):
             raise errors.InputError(
-                f"{path}: timebase of {video!r}: found {found!r}, expected fps, stride "
+                f"{path}: timebase of {text.quoted(video)}: found"
+                f" {reprlib.repr(found)}, expected fps, stride "
                 "and offset; --snippet-seconds says it for all videos"
             ) from None
 
@@ -440,6 +452,15 @@ def _score_rows(
     parts = fusion.parts(judge.evaluator)
     bonus = judge.video_score_weight * video
     scores = jax.device_get(_padded_scores(scp, proposals, judge))
+    usable = [np.isfinite(part).all(axis=0) for part in scores.values()]
+    is_finite = np.all(usable, axis=0)
+    if not is_finite.all():
+        row = int(np.flatnonzero(~is_finite)[0])
+        raise errors.InputError(
+            f"{place}[{row}]: found segment {seconds[row].tolist()}, so far from the"
+            f" {len(scp)} snippets of the SCP that its scores are no numbers; expected"
+            " seconds within the video"
+        )
     decisive = sum(scores[part] for part in parts) + bonus[:, None]
     for row, proposal in enumerate(rows):
         best = categories[int(decisive[:, row].argmax())]

@@ -74,6 +74,22 @@ def test_arrays_without_values_or_axes_are_read(tmp_path, shape):
         (header("'|O'", "(4, 3)") + pickle.dumps([1]), "array of Python objects"),
         (header("[('a', '|O')]", "(1,)") + bytes(8), "array of Python objects"),
         (pickle.dumps([1.0]), "no whole .npy header"),
+        (header("()", "(3,)"), "no whole .npy header .* found the type"),
+        (header("[]", "(-1,)"), "expected numbers or text"),
+        (header("'|S0'", "(-1,)"), r"found shape \(-1,\), expected none below 0"),
+        (header("'|S0'", "(5,)"), r"for shape \(5,\)"),
+        (header("'<M8[ns]'", "(1,)") + bytes(8), "'<M8.*expected numbers or text"),
+        (header("[('a', '<f4')]", "(1,)") + bytes(4), "expected numbers or text"),
+        (header("'<f4'", "(True, 3)") + bytes(12), "no whole .npy header"),
+        (header("'<f4'", "3") + bytes(12), "no whole .npy header"),
+        (header("'<f4'", "(3)") + bytes(12), "no whole .npy header"),
+        (header("'<f4'", "(" + "-" * 6500 + "1,)"), "no whole .npy header"),
+        (header("'<f4'", "(" + "1," * 65 + ")") + bytes(4), "can be indexed"),
+        (header("'<f4'", f"({10**19}, 16)"), "can be indexed"),
+        (header("'<f8'", f"(0, {2**32}, {2**32})"), "can be indexed"),
+        (header("'<U1'", "(1,)") + b"\0\0\x11\0", "found the character 0x110000"),
+        (header("'<U1'", "(1,)") + b"\0\xd8\0\0", "found the character 0xd800"),
+        (b"\x93NUMPY\1\0\6\0{{}: 1}", "no whole .npy header"),
     ],
 )
 def test_what_cannot_be_used_is_named(tmp_path, content, message):
@@ -126,6 +142,42 @@ def test_objects_in_archives_are_refused(tmp_path):
     for read in (arrays.read_members, arrays.read_member_header):
         with pytest.raises(arrays.ArrayError, match="a: .*an array of Python objects"):
             read(tmp_path / "a.npz", "a")
+
+
+def bomb(path, names, size):
+    """An .npz file of arrays of zeros, far smaller than they are."""
+    content = header("'|u1'", f"({size},)") + bytes(size)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in names:
+            archive.writestr(f"{name}.npy", content)
+
+
+def test_an_archive_that_unfolds_to_much_more_than_it_is_is_refused(tmp_path):
+    bomb(tmp_path / "one.npz", ["a"], 30 << 20)
+    bomb(tmp_path / "many.npz", "abcd", 8 << 20)
+    bomb(tmp_path / "small.npz", ["a"], 8 << 20)
+    tracemalloc.start()
+    try:
+        for read in (arrays.read_members, arrays.read_member_header):
+            with pytest.raises(
+                arrays.ArrayError, match="that take .* expected at most"
+            ):
+                read(tmp_path / "one.npz", "a")
+        with pytest.raises(arrays.ArrayError, match="many.npz: found 33554"):
+            arrays.read_members(tmp_path / "many.npz")
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+    # Zeros are no mistake.
+    assert not arrays.read_members(tmp_path / "small.npz")["a"].any()
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_other_compressions_are_refused(tmp_path, method):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", method) as archive:
+        archive.writestr("a.npy", header("'|u1'", "(3,)") + bytes(3))
+    with pytest.raises(arrays.ArrayError, match="a: found compression"):
+        arrays.read_members(tmp_path / "a.npz")
 
 
 def test_damaged_archives_are_named(tmp_path):

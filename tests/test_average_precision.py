@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -100,7 +101,7 @@ def random_rows(rng, *, count, scored):
 
 
 @pytest.mark.parametrize("seed", range(20))
-@pytest.mark.parametrize("block", [1 << 16, 7])
+@pytest.mark.parametrize("block", [1 << 16, 60, 7])
 def test_equals_slow_loops_on_ties(seed, block, monkeypatch):
     monkeypatch.setattr(average_precision, "_BLOCK", block)
     rng = np.random.default_rng(seed)
@@ -486,3 +487,35 @@ def test_kits_on_edge_cases(name, kit):
     depends = not case["expected"]["activitynet_kit_same_on_second_stack"]
     atol = 0.01 if depends and kit == "activitynet_kit" else 1e-9
     np.testing.assert_allclose(result.mean, expected, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("block", [100, 3_000])
+def test_results_do_not_depend_on_how_many_pairs_are_looked_at(block, monkeypatch):
+    rng = np.random.default_rng(0)
+    truths = table(random_rows(rng, count=200, scored=False))
+    detections = table(random_rows(rng, count=900, scored=True))
+    truths.segments[:5] *= 1e306
+    detections.segments[:5] *= 1e306
+    tious = (0.1, 0.3, 0.5, 0.7, 1.0)
+    ranks = [average_precision.rank_activitynet, average_precision.rank_thumos14]
+    whole = [rank(detections, truths, tious=tious).hit for rank in ranks]
+    monkeypatch.setattr(average_precision, "_BLOCK", block)
+    for rank, hit in zip(ranks, whole, strict=True):
+        np.testing.assert_array_equal(rank(detections, truths, tious=tious).hit, hit)
+
+
+@each_protocol
+def test_many_segments_of_one_video_and_category_take_little_memory(protocol):
+    rng = np.random.default_rng(0)
+    rows = [("v", "c", 0.0, 9.0 + start) for start in rng.random(3000)]
+    detections = [
+        (*row, score) for row, score in zip(rows, rng.random(3000), strict=True)
+    ]
+    tables = table(detections), table(rows)
+    tracemalloc.start()
+    try:
+        found = protocol(*tables, tious=(0.5,))
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+    assert found.mean == 1

@@ -395,3 +395,30 @@ def test_without_h5py_one_line_says_how_to_get_it(tmp_path, monkeypatch):
     message = r"a.h5: reading HDF5 needs h5py: pip install 'cleannet_jax\[hdf5\]'"
     with pytest.raises(arrays.ArrayError, match=message):
         read(tmp_path / "a.h5", "v")
+
+
+def test_unwritten_values_are_not_made_up(h5):
+    file, path = h5
+    size = {"shape": (1 << 40, 1024), "dtype": "f4"}
+    file.create_dataset("nothing", chunks=(1024, 1024), **size)
+    part = file.create_dataset(
+        "part", (1 << 20, 64), "f4", chunks=(1024, 64), compression="gzip"
+    )
+    part[:10] = 1
+    file.create_dataset(
+        "chunk", (2, 2), "f4", chunks=(1 << 13, 1 << 13), maxshape=(None, None)
+    )
+    file.close()
+    for name in ("nothing", "part", "chunk"):
+        with pytest.raises(arrays.ArrayError, match=f"'{name}': found .* too few"):
+            read(path, name)
+
+
+def test_deep_groups_need_no_recursion(h5):
+    file, path = h5
+    group = file
+    for _ in range(3000):
+        group = group.create_group("g")
+    file.close()
+    with pytest.raises(arrays.ArrayError, match="found groups in groups, 16 deep"):
+        read(path, "g")

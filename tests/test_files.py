@@ -2,11 +2,14 @@
 
 import json
 import os
+import time
 
 import pytest
 
 from cleannet_jax import errors
 from cleannet_jax.data import files
+from cleannet_jax.data import text as text_lib
+from cleannet_jax.data.detections import submission, table
 
 
 @pytest.fixture(params=[1, 2, 3, 7, 1 << 22])
@@ -84,6 +87,7 @@ def test_members_come_before_the_mistake_behind_them(chunk, write):
         ('{"results": {"a": ' + "[" * 200_000 + "}}", ": JSON that is nested too deep"),
         (b'{"results": {"a": "\xff"}}', ": not UTF-8 text: invalid start byte"),
         (b"\x80\x04\x95", ": not UTF-8 text"),
+        ('{"results": {"a": ' + "[" * 101 + "]" * 101 + "}}", "nested too deeply"),
     ],
 )
 def test_mistakes_are_one_line(chunk, write, text, message):
@@ -127,3 +131,51 @@ def test_file_appears_whole_or_not_at_all(tmp_path):
         files.write_json(path, {"a": float("nan")})
     assert files.read_json(path) == {"a": 1}
     assert os.listdir(tmp_path) == ["x.json"]
+
+
+@pytest.mark.parametrize(
+    "results", ['{"a": "x\\ud800y"}', '{"\\uDFFFa": 1}', '{"a": [[{"\\ude00": 1}]]}']
+)
+def test_halves_of_surrogate_pairs_are_refused_where_they_would_be_written(
+    chunk, write, results
+):
+    path = write(f'{{"results": {results}}}')
+    with pytest.raises(errors.InputError, match="x.json: .*half of a surrogate pair"):
+        files.read_json(path)
+    assert members(path) == list(json.loads(results).items())
+
+
+def test_whole_surrogate_pairs_are_text(chunk, write):
+    path = write('{"results": {"\\ud83d\\ude00": "\\\\ud800"}}')
+    assert members(path) == [("\U0001f600", "\\ud800")]
+    assert files.read_json(path) == {"results": {"\U0001f600": "\\ud800"}}
+
+
+def test_a_key_that_stands_twice_is_found_among_many(write):
+    names = [f"k{index}" for index in range(60_000)]
+    path = write("{" + ",".join(f'"{name}":1' for name in [*names, names[-1]]) + "}")
+    start = time.process_time()
+    with pytest.raises(errors.InputError, match="key 'k59999' stands twice"):
+        files.read_json(path)
+    assert time.process_time() - start < 5
+
+
+def test_messages_are_short(write):
+    name = "a" * 1_000_000
+    rows = [{"segment": [1, 0], "label": name, "score": 1}]
+    for results in ({name: rows}, {name: [{}]}, {name: {name: name}}):
+        path = write(json.dumps({"results": results}))
+        for read in (submission.read_detections, submission.read_proposals):
+            with pytest.raises(errors.InputError) as caught:
+                read(path)
+            assert len(str(caught.value)) < 400
+    assert len(str(errors.InputError(name))) < 5000
+
+
+def test_lines_and_records_have_an_end(write):
+    path = write("video 0 1 2 " + "3" * 70_000)
+    with pytest.raises(errors.InputError, match="line 1: found more than 65536 char"):
+        list(text_lib.read_lines(path))
+    path = write('video,label,start,end,score\n"' + "a\n" * 70_000)
+    with pytest.raises(errors.InputError, match="a record of more than 65536 char"):
+        table.read_detections(path)

@@ -514,3 +514,38 @@ def test_real_proposals_are_scored_without_a_warning(tmp_path):
     with open(tmp_path / "out.csv", newline="") as file:
         assert sum(1 for _ in csv.reader(file)) == 1 + count
     assert warnings == []
+
+
+@pytest.mark.parametrize("segment", [[0, 1e308], [1e8, 1e8 + 1], [-1e30, -1e29]])
+def test_segments_whose_scores_are_no_numbers_are_named(tmp_path, scp, segment):
+    index(tmp_path)
+    path = submission(tmp_path, [ROW, ROW, ROW, ROW | {"segment": segment}])
+    try:
+        score.score_submission(
+            str(tmp_path), path, str(tmp_path / "out.json"), snippet_seconds=1.0
+        )
+    except errors.InputError as error:
+        assert "results['a'][3]: found segment" in str(error)
+    else:
+        json.loads((tmp_path / "out.json").read_text(), parse_constant=pytest.fail)
+
+
+@pytest.mark.parametrize(
+    "base", [[], "x", 1, {"a": []}, {"a": {"fps": 0, "stride": 1, "offset": 0}}]
+)
+def test_a_timebase_that_is_none_is_named(tmp_path, scp, base):
+    index(tmp_path, timebase=base)
+    path = submission(tmp_path, [ROW])
+    with pytest.raises(errors.InputError, match="timebase of 'a': found"):
+        score.score_submission(
+            str(tmp_path), path, str(tmp_path / "o.json"), snippet_seconds=None
+        )
+
+
+def test_values_that_could_not_be_written_are_named_first(tmp_path, scp):
+    index(tmp_path)
+    path = submission(tmp_path, [ROW | {"extra": float("nan")}])
+    with pytest.raises(errors.InputError, match="'extra': found nan, expected a fin"):
+        score.score_submission(
+            str(tmp_path), path, str(tmp_path / "o.json"), snippet_seconds=1.0
+        )

@@ -3,6 +3,7 @@ import os
 import pickle
 import struct
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -547,6 +548,74 @@ def test_content_that_is_used_again_and_again_is_refused():
     content += op("BINPUT", b"\1") + again + op("STOP")
     with pytest.raises(errors.InputError, match="many times larger than the file"):
         load(content)
+
+
+def shaped(*sizes):
+    """An array of one byte that claims a shape."""
+    order = op("BININT1", b"\3") + text("<") + op("NONE") * 3
+    state = op("MARK") + op("BININT1", b"\1") + op("MARK") + b"".join(sizes)
+    state += op("TUPLE") + DTYPE + op("MARK") + order + op("TUPLE") + op("BUILD")
+    state += op("NEWFALSE") + op("SHORT_BINBYTES", b"\1a") + op("TUPLE")
+    return ARRAY + state + op("BUILD")
+
+
+def scalars(count, size):
+    """Scalars of one large text, each a copy of it."""
+    dtype = called(named("numpy", "dtype"), text(f"S{size}"), op("NEWFALSE") * 2)
+    dtype += op("MARK") + op("BININT1", b"\3") + text("|") + op("NONE") * 3
+    dtype += op("TUPLE") + op("BUILD")
+    content = named("numpy.core.multiarray", "scalar") + op("BINPUT", b"\0")
+    content += dtype + op("BINPUT", b"\1")
+    content += op("BINBYTES", struct.pack("<I", size), bytes(size)) + op(
+        "BINPUT", b"\2"
+    )
+    one = b"".join(op("BINGET", bytes([index])) for index in range(3))
+    return content + (one + op("TUPLE2") + op("REDUCE")) * count
+
+
+GREEDY = {
+    "lists": op("EMPTY_LIST") * 300_000,
+    "dicts": op("EMPTY_DICT") * 300_000,
+    "marks": op("MARK") * 300_000,
+    "tuples": op("EMPTY_LIST") + op("TUPLE1") * 300_000,
+    "a memo": (op("EMPTY_LIST") + op("MEMOIZE")) * 200_000,
+    "a sparse memo": op("NONE")
+    + b"".join(op("LONG_BINPUT", struct.pack("<I", 9 * n)) for n in range(60_000)),
+    "scalars": scalars(2000, 900_000),
+    "dtypes": op("EMPTY_LIST") + DTYPE * 20_000,
+}
+
+
+@pytest.mark.parametrize("content", GREEDY.values(), ids=GREEDY)
+def test_everything_is_paid_for(content):
+    tracemalloc.start()
+    try:
+        with pytest.raises(errors.InputError):
+            load(content)
+        assert tracemalloc.get_traced_memory()[1] < 30 * len(content) + (16 << 20)
+    finally:
+        tracemalloc.stop()
+
+
+def test_numbers_that_take_long_are_refused():
+    start = time.process_time()
+    long = op("LONG1", b"\xff" + b"\x7f" * 255)
+    for content in (shaped(long), shaped(*[op("LONG1", b"\x08" + b"\xff" * 8)] * 32)):
+        with pytest.raises(errors.InputError, match="refused the state of an array"):
+            load(content)
+    # Python hashes whole numbers modulo this one.
+    keys = [(n * (2**61 - 1)).to_bytes(16, "little") for n in range(1, 60_000)]
+    pairs = b"".join(op("LONG1", b"\x10", key) + op("NONE") for key in keys)
+    content = op("EMPTY_DICT") + op("MARK") + pairs + op("SETITEMS") + op("STOP")
+    with pytest.raises(errors.InputError, match="refused a int as a key"):
+        load(content)
+    assert time.process_time() - start < 5
+
+
+@pytest.mark.parametrize("state", [op("EMPTY_DICT"), op("EMPTY_LIST"), text("abcd")])
+def test_the_state_of_a_dtype_is_a_tuple(state):
+    with pytest.raises(errors.InputError, match="refused the state"):
+        load(DTYPE + state + op("BUILD") + op("STOP"))
 
 
 def test_the_number_of_operations_is_bounded(monkeypatch):

@@ -13,10 +13,13 @@ import numpy as np
 from cleannet_jax import errors
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import labels as labels_lib
+from cleannet_jax.data import text
 from cleannet_jax.metrics import average_precision
 
 # Unknown labels that a message lists; it counts the rest.
 _SHOWN = 5
+# Known labels that one is compared with to find the nearest.
+_COMPARED = 2000
 
 
 def unknown_labels(
@@ -49,7 +52,8 @@ def check_labels(
     unknown = unknown_labels(predictions, annotations)
     if unknown:
         shown = ", ".join(
-            f"{_shortened(label)}{_nearest(label, known)}" for label in unknown[:_SHOWN]
+            f"{text.quoted(label)}{_nearest(label, known)}"
+            for label in unknown[:_SHOWN]
         )
         more = len(unknown) - _SHOWN
         is_unnamed = all(map(labels_lib.is_number, unknown)) != all(
@@ -151,7 +155,7 @@ def count_in(table: average_precision.Instances, names: Collection[str]) -> int:
 
 def listed(names: Collection[str]) -> str:
     """Returns the first three names, and how many more there are."""
-    shown = ", ".join(map(_shortened, sorted(names)[:3])) or "none"
+    shown = ", ".join(map(text.quoted, sorted(names)[:3])) or "none"
     return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
 
 
@@ -179,11 +183,6 @@ def respelling(names: Collection[str], known: Collection[str]) -> str:
     return ""
 
 
-def _shortened(name: str) -> str:
-    """The name in quotes, escaped; cut where it is longer than any name should be."""
-    return repr(name if len(name) <= 100 else f"{name[:100]}...")
-
-
 def _categories(annotations: annotations_lib.Annotations) -> set[str]:
     """The categories of all videos."""
     return {
@@ -193,11 +192,11 @@ def _categories(annotations: annotations_lib.Annotations) -> set[str]:
 
 def _nearest(label: str, known: Collection[str]) -> str:
     """The known label that is spelled most alike, in brackets."""
-    words = sorted(name for name in known if not labels_lib.is_number(name))
+    words = sorted(name[:100] for name in known if not labels_lib.is_number(name))
     if labels_lib.is_number(label):
         return ""
     # Comparing takes time with the square of the length; no label is this long.
-    found = difflib.get_close_matches(label[:100], words, n=1, cutoff=0.0)
+    found = difflib.get_close_matches(label[:100], words[:_COMPARED], n=1, cutoff=0.0)
     return f" (the nearest is {found[0]!r})" if found else ""
 
 

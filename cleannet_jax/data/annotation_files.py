@@ -3,7 +3,8 @@
 import os
 import pathlib
 
-from cleannet_jax.data import annotation_tables
+from cleannet_jax import errors
+from cleannet_jax.data import annotation_tables, text
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import manifest as manifest_lib
 from cleannet_jax.data.detections import thumos
@@ -30,7 +31,15 @@ def read_for(
     Videos are of the training subset where the file names no subsets.
 
     Raises:
-      InputError: as `read_annotations` does.
+      InputError: as `read_annotations` does, or a name cannot be written.
     """
-    found = read_annotations(pathlib.Path(folder, manifest.annotations))
+    path = pathlib.Path(folder, manifest.annotations)
+    found = read_annotations(path)
+    for video in found.videos.values():
+        # They become categories of a run, and names of what it writes.
+        for name in (video.id, video.subset, *video.categories):
+            try:
+                text.check_writable(name)
+            except errors.InputError as error:
+                raise errors.InputError(f"{path}: {error}") from None
     return annotations_lib.with_subset(found, manifest.train_subset)

@@ -94,7 +94,8 @@ def _annotations(row: csv_rows.Row, place: str) -> list[annotations_lib.Row]:
     if not label:
         raise errors.InputError(f"{place}: label: found none, expected a name")
     start, end = (text.finite(value, place) for value in ends)
-    return [annotations_lib.Row(label, (start, end), place)]
+    # A place is for messages alone, and takes more than the row itself.
+    return [annotations_lib.Row(label, (start, end), place if end < start else "")]
 
 
 def _video(

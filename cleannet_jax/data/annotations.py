@@ -24,7 +24,7 @@ import numpy as np
 
 from cleannet_jax import errors
 from cleannet_jax.data import faults as faults_lib
-from cleannet_jax.data import files, schema
+from cleannet_jax.data import files, schema, text
 from cleannet_jax.metrics import average_precision
 
 # What THUMOS14 calls footage that could not be assigned to a category.
@@ -114,10 +114,10 @@ def read_annotations(path: str | os.PathLike) -> Annotations:
     """
     videos, lacking = {}, ""
     for name, entry in files.iterate_json(path, "database", is_member=_is_video):
-        place = f"{path}: database[{name!r}]"
+        place = f"{path}: database[{text.quoted(name)}]"
         videos[name] = _video(name, entry, place)
         if not lacking and "subset" not in entry:
-            lacking = f"{place}: expected the key 'subset', found only {list(entry)}"
+            lacking = f"{place}: expected the key 'subset', found only {reprlib.repr(list(entry))}"
     if lacking and any(video.subset != EVERYTHING for video in videos.values()):
         raise errors.InputError(f"{lacking}; other videos have it")
     return Annotations(videos, str(path))

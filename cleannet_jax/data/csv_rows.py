@@ -9,11 +9,14 @@ around them do not count.
 import csv
 import os
 import reprlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, NamedTuple
 
 from cleannet_jax import errors
 from cleannet_jax.data import text
+
+# Characters of a record, whose quoted cells may have line ends in them.
+_LONGEST = 1 << 16
 
 
 class Row(NamedTuple):
@@ -61,11 +64,14 @@ def _rows(
     spills: str,
 ) -> Iterator[Row]:
     """The rows of an open file."""
-    reader = csv.reader(file, strict=True)
+    lines = text.bounded(file, path)
+    reader = csv.reader(_limited(lines, path, lambda: after), strict=True)
     header: list[str] | None = None
     places: dict[str, int] = {}
+    after = 0
     try:
         for record in reader:
+            after = reader.line_num
             cells = [cell.strip() for cell in record]
             if not any(cells):
                 continue
@@ -94,6 +100,19 @@ def _rows(
         raise errors.InputError(
             f"{path}: found no line, expected a header with {', '.join(columns)}"
         )
+
+
+def _limited(lines: Iterator[str], path: str, last: Callable[[], int]) -> Iterator[str]:
+    """The lines while no record is too long; `last` is that of the record before."""
+    size = 0
+    for number, line in enumerate(lines, start=1):
+        size = len(line) + (0 if last() == number - 1 else size)
+        if size > _LONGEST:
+            raise errors.InputError(
+                f"{path}: line {number}: found a record of more than {_LONGEST}"
+                " characters: is a quote missing?"
+            )
+        yield line
 
 
 def _places(

@@ -1,13 +1,14 @@
 """Reading and writing files: JSON and arrays in, whole files or nothing out."""
 
 import contextlib
+import itertools
 import json
 import os
 import pathlib
 import re
 import reprlib
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any
 
 from cleannet_jax import errors
@@ -15,6 +16,8 @@ from cleannet_jax.data import text
 
 _CHUNK = 1 << 22  # Characters read at a time: bounds the memory, not the result.
 _SPACE = re.compile(r"[ \t\n\r]*")
+_DEEPEST = 100  # Levels: what is read may be written again, which takes recursion.
+_SPELLED_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 @contextlib.contextmanager
@@ -59,7 +62,8 @@ def read_json(path: str | os.PathLike) -> Any:
     """Returns the content of a JSON file (UTF-8, with or without a byte order mark).
 
     Raises:
-      InputError: the file is absent, is not UTF-8 or not JSON, or has a key twice.
+      InputError: the file is absent, is not UTF-8 or not JSON, is nested deeply, has a
+        key twice or text that cannot be written.
     """
     with _open_json(path) as window:
         window.read_all()
@@ -125,9 +129,43 @@ def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object, refusing a key that stands twice: one value would be lost."""
     result = dict(pairs)
     if len(result) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise _twice(next(name for name in names if names.count(name) > 1))
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise _twice(name)
+            seen.add(name)
     return result
+
+
+def _checked(value: Any, *, has_halves: bool) -> Any:
+    """The value, once it is not nested deeply and all text in it can be written.
+
+    Args:
+      value: as it was decoded.
+      has_halves: whether halves of surrogate pairs are spelled somewhere, and refused.
+    """
+    level = [value]
+    for _ in range(_DEEPEST):
+        inner: list[Any] = []
+        for item in level:
+            if has_halves and type(item) is str:
+                text.check_writable(item)
+            inner += (
+                part
+                for part in _parts(item)
+                if type(part) in (dict, list) or (has_halves and type(part) is str)
+            )
+        if not inner:
+            return value
+        level = inner
+    raise errors.InputError(f"JSON that is nested too deeply, beyond {_DEEPEST} levels")
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    """What is in a list, or in an object with its names."""
+    if type(value) is dict:
+        return itertools.chain(value, value.values())
+    return value if type(value) is list else ()
 
 
 def _twice(name: str) -> errors.InputError:
@@ -146,10 +184,12 @@ class _Window:
         self._at = 0
         self._line, self._column = 1, 1  # Of the first character of the window.
         self._has_ended = False
+        self._is_whole = False  # One value, of which parts are written again.
 
     def read_all(self) -> None:
         """Widens the window to the whole file, for one value that fills it."""
         self._text, self._has_ended = self._file.read(), True
+        self._is_whole = True
 
     def peek(self) -> str:
         """The next character that is not white space; empty at the end of the file."""
@@ -171,8 +211,11 @@ class _Window:
             else:
                 # A number may go on behind the window, and 25e- is no number yet.
                 if end + len("e-") < len(self._text) or self._has_ended:
+                    has_halves = self._is_whole and bool(
+                        _SPELLED_HALF.search(self._text, self._at, end)
+                    )
                     self._at = end
-                    return value
+                    return _checked(value, has_halves=has_halves)
             self._slide()
 
     def shortened(self) -> str:

@@ -33,14 +33,17 @@ def read_names(path: str | os.PathLike) -> dict[int, str]:
         raise errors.InputError(f"{path}: found no line, expected a name on each")
     matches = [_NUMBERED.fullmatch(line.text) for line in lines]
     names: dict[int, str] = {}
+    seen: set[str] = set()
+    are_numbered = all(matches)
     for row, (line, match) in enumerate(zip(lines, matches, strict=True)):
-        is_numbered = match is not None and all(matches)
+        is_numbered = match is not None and are_numbered
         number, name = (int(match[1]), match[2]) if is_numbered else (row, line.text)
-        if number in names or name in names.values():
+        if number in names or name in seen:
             raise errors.InputError(
-                f"{line.place}: found {line.text!r}, expected a number and a name that"
+                f"{line.place}: found {text.quoted(line.text)}, expected a number and a name that"
                 " stand in no line above"
             )
+        seen.add(name)
         names[number] = name
     return names
 

@@ -228,7 +228,7 @@ def _parse(content: Any, path: pathlib.Path) -> Manifest:
     for key in content:
         if key not in manifest_values.READERS:
             near = difflib.get_close_matches(
-                key, manifest_values.READERS, n=1, cutoff=0.5
+                key[:100], manifest_values.READERS, n=1, cutoff=0.5
             )
             known = (
                 f"did you mean {near[0]!r}?"

@@ -12,6 +12,7 @@ from typing import Any
 
 from cleannet_jax import errors
 from cleannet_jax import streams as streams_lib
+from cleannet_jax.data import text as text_lib
 from cleannet_jax.data.feature_files import table
 
 VERSION = 1
@@ -87,7 +88,8 @@ def _fps(value: Any, place: str) -> float | dict[str, float] | str:
         return value
     if isinstance(value, dict):
         return {
-            key: _positive(rate, f"{place}[{key!r}]") for key, rate in value.items()
+            key: _positive(rate, f"{place}[{text_lib.quoted(key)}]")
+            for key, rate in value.items()
         }
     if isinstance(value, int | float):
         return _positive(value, place)

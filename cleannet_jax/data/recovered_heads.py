@@ -225,7 +225,8 @@ def _solve(sums: _Sums) -> tuple[dict[str, np.ndarray], float]:
 def _read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """The arrays of an .npz file of heads."""
     found = arrays.read_members(path)
-    if "categories" not in found or found["categories"].dtype.kind != "U":
+    names = found.get("categories", np.zeros(0))
+    if names.dtype.kind != "U" or names.ndim != 1:
         raise errors.InputError(
             f"{path}: no .npz file of heads, expected one that `cleannet convert` has made"
         )
@@ -242,4 +243,10 @@ def _array(
     if name not in found:
         raise errors.InputError(f"{path}: {name}: found nothing, expected floats")
     arrays.check_floats(found[name], place=f"{path}: {name}", shape=shape)
-    return found[name].astype(np.float32)
+    with np.errstate(over="ignore"):
+        values = found[name].astype(np.float32)
+    if not np.isfinite(values).all():
+        raise errors.InputError(
+            f"{path}: {name}: found values that are not finite, expected finite ones"
+        )
+    return values

@@ -10,6 +10,7 @@ prediction of a category is the mean of the eighth of its snippets that is highe
 import dataclasses
 import os
 import pathlib
+import reprlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -87,13 +88,14 @@ def open_folder(
     """
     folder = pathlib.Path(folder)
     categories = read_index(folder / "scp.json")["categories"]
-    missing = [name for name in dataset.categories if name not in categories]
+    places = {name: place for place, name in enumerate(categories)}
+    missing = [name for name in dataset.categories if name not in places]
     if missing:
         raise errors.InputError(
             f"{folder / 'scp.json'}: categories: found none named {missing[0]!r}, "
             f"expected all {len(dataset.categories)} of {dataset.name}"
         )
-    columns = np.array([categories.index(name) for name in dataset.categories])
+    columns = np.array([places[name] for name in dataset.categories])
     lengths = {video.id: video.length for video in dataset.videos.values()}
     return SavedPredictions(folder, columns, len(categories), lengths)
 
@@ -112,14 +114,15 @@ def read_scp(
     arrays.check_floats(scp, place=str(path), shape=("T", columns))
     if not len(scp):
         raise errors.InputError(f"{path}: found no snippet, expected at least 1")
-    wrong = np.argwhere(~np.isfinite(scp))
+    single = _single(scp)
+    wrong = np.argwhere(~np.isfinite(single))
     if len(wrong):
         snippet, category = wrong[0]
         raise errors.InputError(
             f"{path}: snippet {snippet}, category {category}: found "
             f"{scp[snippet, category]}, expected finite probabilities"
         )
-    return scp.astype(np.float32)
+    return single
 
 
 def read_video_scores(folder: pathlib.Path, name: str, scp: np.ndarray) -> np.ndarray:
@@ -142,11 +145,12 @@ def read_index(path: str | os.PathLike) -> dict[str, Any]:
     """
     index = files.read_json(path)
     categories = index.get("categories") if isinstance(index, dict) else None
-    if not isinstance(categories, list) or len(set(map(str, categories))) < len(
-        categories
-    ):
+    is_list = isinstance(categories, list) and all(
+        isinstance(name, str | int) for name in categories
+    )
+    if not is_list or len(set(map(str, categories))) < len(categories):
         raise errors.InputError(
-            f"{path}: categories: found {categories!r}, expected N different names"
+            f"{path}: categories: found {reprlib.repr(categories)}, expected N different names"
         )
     return index
 
@@ -176,8 +180,15 @@ def _vector(path: pathlib.Path, size: int) -> np.ndarray:
     """Reads (size,) finite floats."""
     values = arrays.read_array(path)
     arrays.check_floats(values, place=str(path), shape=(size,))
-    if not np.isfinite(values).all():
+    single = _single(values)
+    if not np.isfinite(single).all():
         raise errors.InputError(
             f"{path}: found values that are not finite, expected finite ones"
         )
-    return values.astype(np.float32)
+    return single
+
+
+def _single(values: np.ndarray) -> np.ndarray:
+    """The values as float32; those that are beyond it become infinite."""
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32)

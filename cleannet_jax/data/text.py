@@ -1,17 +1,24 @@
 """Text files that hold one record a line, and where each record stands.
 
 Files are UTF-8, with or without a byte order mark, with the line ends of any system,
-and are read a line at a time. A place is what a message names: "FILE: line 3".
+and are read a line at a time, of which none may be longer than records are. A place is what a message names: "FILE: line 3".
 """
 
 import contextlib
 import math
 import os
+import re
 import reprlib
 from collections.abc import Iterator
 from typing import NamedTuple, TextIO
 
 from cleannet_jax import errors
+
+# Characters of a name that a message shows.
+_SHOWN = 100
+_HALF = re.compile("[\ud800-\udfff]")
+# Characters of a line: no record of a video, a segment or a class is as long.
+_LONGEST = 1 << 16
 
 
 class Line(NamedTuple):
@@ -31,16 +38,42 @@ class Line(NamedTuple):
         return int(self.place.rpartition(" ")[2])
 
 
-def read_lines(path: str | os.PathLike) -> Iterator[Line]:
+def read_lines(path: str | os.PathLike, *, longest: int = _LONGEST) -> Iterator[Line]:
     """Yields the lines of a file, blank ones left out.
 
+    Args:
+      path: of the file.
+      longest: characters that a line may have.
+
     Raises:
-      InputError: the file is absent or is not UTF-8.
+      InputError: the file is absent or is not UTF-8, or a line is longer.
     """
     with opened(path) as file:
-        for number, text in enumerate(file, start=1):
+        for number, text in enumerate(bounded(file, str(path), longest), start=1):
             if text.strip():
                 yield Line(text.strip(), f"{path}: line {number}")
+
+
+def bounded(file: TextIO, path: str, longest: int = _LONGEST) -> Iterator[str]:
+    """Yields the lines of an open file as they are.
+
+    Args:
+      file: that is open.
+      path: what messages call it.
+      longest: characters that a line may have.
+
+    Raises:
+      InputError: a line is longer.
+    """
+    number = 0
+    while text := file.readline(longest + 1):
+        number += 1
+        if len(text) > longest:
+            raise errors.InputError(
+                f"{path}: line {number}: found more than {longest} characters, expected"
+                " a shorter line"
+            )
+        yield text
 
 
 @contextlib.contextmanager
@@ -63,6 +96,21 @@ def opened(path: str | os.PathLike, *, newline: str | None = None) -> Iterator[T
         raise errors.InputError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise errors.InputError(f"{path}: not UTF-8 text: {error.reason}") from None
+
+
+def quoted(name: str) -> str:
+    """Returns a name in quotes for a message, escaped; cut where no name is as long."""
+    shown = name if len(name) <= _SHOWN else f"{name[:_SHOWN]}..."
+    return repr(shown)
+
+
+def check_writable(name: str) -> None:
+    """Raises an InputError if a name has half of a surrogate pair, which no file can."""
+    if _HALF.search(name):
+        raise errors.InputError(
+            f"{quoted(name)}: found half of a surrogate pair, expected text that can be"
+            " written"
+        )
 
 
 def columns(line: Line, names: str) -> list[str]:

@@ -24,6 +24,8 @@ WHOLE_VIDEOS = "detections that are as long as their video"
 _WHOLE = 0.95
 
 
+# Times can be of any size; what overflows is no unit.
+@np.errstate(over="ignore", invalid="ignore")
 def late(
     segments: np.ndarray,
     ends: np.ndarray,
@@ -77,6 +79,8 @@ def early(
     )
 
 
+# Times can be of any size; what overflows is no unit.
+@np.errstate(over="ignore", invalid="ignore")
 def warnings(
     predictions: average_precision.Instances,
     truths: average_precision.Instances,

@@ -27,12 +27,12 @@ or a crash, it is defined here:
 All of it is in one file, long as it is: ranking, matching and area define one number.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-_BLOCK = 1 << 16  # Detections paired at a time: bounds the memory, not the result.
+_BLOCK = 1 << 18  # Pairs looked at together: bounds the memory, not the result.
 
 
 class Instances(NamedTuple):
@@ -206,12 +206,7 @@ def rank_activitynet(
     # Reversing an ascending stable sort puts the later of equal rows first.
     ranking = np.lexsort((detections.scores, -detections.label))[::-1]
     detections = take(detections, ranking)
-    pairs = intersecting_pairs(detections, truths, union, least=min(tious))
-    pairs = select(pairs, turns_of_detections(pairs))
-    hit = np.zeros((len(tious), detections.label.size), bool)
-    for row, tiou in zip(hit, tious, strict=True):
-        able = select(pairs, pairs.overlap >= tiou)
-        row[able.detection[take_turns(able.detection, able.truth)]] = True
+    hit = match_detections(detections, truths, tious) >= 0
     counted = np.broadcast_to(True, hit.shape)
     return _ranking(detections, truths, tious, hit, counted, is_interpolated=True)
 
@@ -243,14 +238,7 @@ def rank_thumos14(
     detections, truths = on_common_names(detections, ground_truth)
     ranking = np.lexsort((detections.video, -detections.scores, detections.label))
     detections, excused = take(detections, ranking), excused[ranking]
-    pairs = intersecting_pairs(detections, truths, _hull, least=min(tious))
-    # Of detections that overlap it equally, ground truth takes the best ranked.
-    turns = np.lexsort((pairs.detection, -pairs.overlap, pairs.truth))
-    pairs = select(pairs, turns)
-    hit = np.zeros((len(tious), detections.label.size), bool)
-    for row, tiou in zip(hit, tious, strict=True):
-        able = select(pairs, pairs.overlap > tiou)
-        row[able.detection[take_turns(able.truth, able.detection)]] = True
+    hit = _match_truths(detections, truths, tious)
     counted = hit | ~excused
     return _ranking(detections, truths, tious, hit, counted, is_interpolated=False)
 
@@ -330,8 +318,8 @@ def _in_order(segments: np.ndarray) -> np.ndarray:
 
 
 def take(table: Instances, rows: np.ndarray) -> Instances:
-    """Returns rows of a table of detections, in the order asked for."""
-    columns = (column[rows] for column in table[2:])
+    """Returns rows of a table, in the order asked for."""
+    columns = (None if column is None else column[rows] for column in table[2:])
     return Instances(table.videos, table.labels, *columns)
 
 
@@ -350,6 +338,152 @@ def _hull(a: np.ndarray, b: np.ndarray, intersection: np.ndarray) -> np.ndarray:
     return np.maximum(a[:, 1], b[:, 1]) - np.minimum(a[:, 0], b[:, 0])
 
 
+def match_detections(
+    detections: Instances, truths: Instances, tious: Sequence[float]
+) -> np.ndarray:
+    """Returns [K, M] the row of the ground truth that each detection takes, or -1.
+
+    Detections take turns in the order of their rows, each the ground truth that it
+    overlaps most, the later of equals, if their tIoU is >= the threshold.
+
+    Args:
+      detections: [M] segments in the order of their turns.
+      truths: [G] segments; both tables as `on_common_names` returns them.
+      tious: [K] thresholds in (0, 1].
+    """
+    matches = np.full((len(tious), detections.label.size), -1)
+    for rows, others, is_large in _parts(detections, truths):
+        some, all_truths = take(detections, rows), take(truths, others)
+        if is_large:
+            found = _in_turn(some, all_truths, union, tious, prefers_later=True)
+        else:
+            found = np.full((len(tious), rows.size), -1)
+            pairs = intersecting_pairs(some, all_truths, union, least=min(tious))
+            pairs = select(pairs, turns_of_detections(pairs))
+            for row, tiou in zip(found, tious, strict=True):
+                able = select(pairs, pairs.overlap >= tiou)
+                formed = select(able, take_turns(able.detection, able.truth))
+                row[formed.detection] = formed.truth
+        matches[:, rows] = np.where(found < 0, -1, others[found])
+    return matches
+
+
+def _match_truths(
+    detections: Instances, truths: Instances, tious: Sequence[float]
+) -> np.ndarray:
+    """[K, M] bool, which detections are taken where ground truth takes turns."""
+    hit = np.zeros((len(tious), detections.label.size), bool)
+    # What is above a threshold is at least the next number.
+    above = np.nextafter(tious, 2)
+    for rows, others, is_large in _parts(detections, truths):
+        some, all_truths = take(detections, rows), take(truths, others)
+        if is_large:
+            found = _in_turn(all_truths, some, _hull, above, prefers_later=False)
+            for row, taken in zip(hit, found, strict=True):
+                row[rows[taken[taken >= 0]]] = True
+            continue
+        pairs = intersecting_pairs(some, all_truths, _hull, least=min(tious))
+        # Of detections that overlap it equally, ground truth takes the best ranked.
+        turns = np.lexsort((pairs.detection, -pairs.overlap, pairs.truth))
+        pairs = select(pairs, turns)
+        for row, tiou in zip(hit, above, strict=True):
+            able = select(pairs, pairs.overlap >= tiou)
+            formed = take_turns(able.truth, able.detection)
+            row[rows[able.detection[formed]]] = True
+    return hit
+
+
+def _parts(
+    detections: Instances, truths: Instances
+) -> Iterator[tuple[np.ndarray, np.ndarray, bool]]:
+    """Yields rows of detections and of truths that nothing outside of them matches.
+
+    Each part is some videos and labels of few pairs together, or one that has many,
+    which the last value says.
+    """
+    wanted, keys = _keys(detections), _keys(truths)
+    groups, of_truth, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    rows = np.flatnonzero(np.isin(wanted, groups))
+    of_row = np.searchsorted(groups, wanted[rows])
+    pairs = np.bincount(of_row, minlength=groups.size) * counts
+    is_large = pairs > _BLOCK
+    part = np.cumsum(np.where(is_large, 0, pairs)) // _BLOCK
+    most = part.max(initial=0)
+    part[is_large] = most + 1 + np.arange(is_large.sum())
+    order, of_row = np.argsort(part[of_row], kind="stable"), part[of_row]
+    truth_order, of_truth = np.argsort(part[of_truth], kind="stable"), part[of_truth]
+    for one in np.unique(of_row):
+        first, last = np.searchsorted(of_row, (one, one + 1), sorter=order)
+        start, stop = np.searchsorted(of_truth, (one, one + 1), sorter=truth_order)
+        yield rows[order[first:last]], truth_order[start:stop], bool(one > most)
+
+
+def _keys(table: Instances) -> np.ndarray:
+    """[M] int, the same for segments of one video and label."""
+    return table.video * len(table.labels) + table.label
+
+
+def _in_turn(
+    choosers: Instances,
+    options: Instances,
+    extent: Callable[..., np.ndarray],
+    tious: Sequence[float],
+    *,
+    prefers_later: bool,
+) -> np.ndarray:
+    """[K, M] the option that each chooser takes, or -1, one chooser at a time.
+
+    For many segments of one video and label: no pair of them is kept.
+    """
+    step = -1 if prefers_later else 1
+    segments = options.segments[::step]
+    free = np.ones((len(tious), len(segments)), bool)
+    taken = np.full((len(tious), choosers.label.size), -1)
+    for index, own in enumerate(choosers.segments):
+        with np.errstate(over="ignore", invalid="ignore"):
+            inside = np.minimum(own[1], segments[:, 1])
+            inside -= np.maximum(own[0], segments[:, 0])
+            near = np.flatnonzero(inside > 0)
+            inside, others = inside[near], segments[near]
+            same = np.broadcast_to(own, others.shape)
+            # The sum of the lengths has an order, which the last digit depends on.
+            sides = (same, others) if prefers_later else (others, same)
+            overlap = inside / extent(*sides, inside)
+        for row, left, tiou in zip(taken, free, tious, strict=True):
+            able = np.where(left[near] & (overlap >= tiou), overlap, -1.0)
+            if able.size and able.max() >= 0:
+                best = near[able.argmax()]
+                left[best] = False
+                row[index] = len(segments) - 1 - best if prefers_later else best
+    return taken
+
+
+def iterate_pairs(
+    detections: Instances,
+    truths: Instances,
+    extent: Callable[..., np.ndarray],
+    *,
+    least: float = 0.0,
+) -> Iterator[Pairs]:
+    """Yields the pairs that `intersecting_pairs` returns, some at a time."""
+    wanted, keys = _keys(detections), _keys(truths)
+    order = np.argsort(keys, kind="stable")
+    first = np.searchsorted(keys, wanted, "left", sorter=order)
+    count = np.searchsorted(keys, wanted, "right", sorter=order) - first
+    ends = np.cumsum(count)
+    for start in range(0, ends[-1] if ends.size else 0, _BLOCK):
+        pair = np.arange(start, min(start + _BLOCK, ends[-1]))
+        detection = np.searchsorted(ends, pair, "right")
+        truth = order[pair + (first + count - ends)[detection]]
+        a, b = detections.segments[detection], truths.segments[truth]
+        with np.errstate(over="ignore", invalid="ignore"):
+            intersection = np.minimum(a[:, 1], b[:, 1]) - np.maximum(a[:, 0], b[:, 0])
+            meet = intersection > 0
+            overlap = intersection[meet] / extent(a[meet], b[meet], intersection[meet])
+        block = Pairs(detection[meet], truth[meet], overlap)
+        yield select(block, overlap >= least)
+
+
 def intersecting_pairs(
     detections: Instances,
     truths: Instances,
@@ -366,29 +500,9 @@ def intersecting_pairs(
         segments [Q, 2] of either side and the lengths [Q] of their intersections.
       least: smallest overlap, in [0, 1].
     """
-    wanted, keys = (t.video * len(t.labels) + t.label for t in (detections, truths))
-    order = np.argsort(keys, kind="stable")
-    first = np.searchsorted(keys, wanted, "left", sorter=order)
-    count = np.searchsorted(keys, wanted, "right", sorter=order) - first
     blocks = [Pairs(np.zeros(0, int), np.zeros(0, int), np.zeros(0))]
-    for start in range(0, count.size, _BLOCK):
-        block = slice(start, start + _BLOCK)
-        detection, member = _members(first[block], count[block])
-        detection, truth = detection + start, order[member]
-        a, b = detections.segments[detection], truths.segments[truth]
-        intersection = np.minimum(a[:, 1], b[:, 1]) - np.maximum(a[:, 0], b[:, 0])
-        meet = intersection > 0
-        overlap = intersection[meet] / extent(a[meet], b[meet], intersection[meet])
-        block_pairs = Pairs(detection[meet], truth[meet], overlap)
-        blocks.append(select(block_pairs, overlap >= least))
+    blocks += iterate_pairs(detections, truths, extent, least=least)
     return Pairs(*(np.concatenate(columns) for columns in zip(*blocks, strict=True)))
-
-
-def _members(first: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Each range [first, first + count) written out: (position of range, member)."""
-    owner = np.repeat(np.arange(count.size), count)
-    before = np.cumsum(count) - count
-    return owner, np.arange(owner.size) + (first - before)[owner]
 
 
 def _intersects_any(detections: Instances, others: Instances | None) -> np.ndarray:
@@ -399,8 +513,8 @@ def _intersects_any(detections: Instances, others: Instances | None) -> np.ndarr
             table._replace(labels=("any",), label=np.zeros(len(table.label), int))
             for table in (detections, others)
         )
-        pairs = intersecting_pairs(*on_common_names(*tables), _hull)
-        intersects[pairs.detection] = True
+        for pairs in iterate_pairs(*on_common_names(*tables), _hull):
+            intersects[pairs.detection] = True
     return intersects
 
 

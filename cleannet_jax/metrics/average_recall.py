@@ -76,16 +76,17 @@ def average_recall(
     order = np.lexsort((proposals.scores, proposals.video))[::-1]
     proposals = average_precision.take(proposals, order)
     allowed = _allowed(proposals, truths, largest)
-    pairs = average_precision.intersecting_pairs(
-        proposals, truths, average_precision.union, least=min(tious)
-    )
     rank = _rank(proposals.video)
+    first = np.full((len(tious), truths.video.size), proposals.video.size)
+    for pairs in average_precision.iterate_pairs(
+        proposals, truths, average_precision.union, least=min(tious)
+    ):
+        for row, tiou in zip(first, tious, strict=True):
+            able = pairs.overlap >= tiou
+            np.minimum.at(row, pairs.truth[able], rank[pairs.detection[able]])
     recall = np.zeros((len(tious), _POINTS))
-    for row, tiou in zip(recall, tious, strict=True):
-        able = pairs.overlap >= tiou
-        first = np.full(truths.video.size, proposals.video.size)
-        np.minimum.at(first, pairs.truth[able], rank[pairs.detection[able]])
-        row[:] = [np.mean(first < count[truths.video]) for count in allowed]
+    for row, found in zip(recall, first, strict=True):
+        row[:] = [np.mean(found < count[truths.video]) for count in allowed]
     numbers = np.arange(1, _POINTS + 1) / _POINTS * largest
     return AverageRecall(np.array(tious, float), numbers, recall)
 

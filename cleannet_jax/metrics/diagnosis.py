@@ -167,6 +167,7 @@ def diagnose(
     )
 
 
+@np.errstate(over="ignore", invalid="ignore")  # Times can be of any size.
 def _characteristics(
     truths: average_precision.Instances, durations: np.ndarray
 ) -> dict[str, np.ndarray]:
@@ -196,17 +197,7 @@ def _matches(
     tious: Sequence[float],
 ) -> np.ndarray:
     """[K, M] the instance that each detection is matched to, or -1."""
-    pairs = average_precision.intersecting_pairs(
-        found, truths, average_precision.union, least=min(tious)
-    )
-    turns = average_precision.turns_of_detections(pairs)
-    pairs = average_precision.select(pairs, turns)
-    matches = np.full((len(tious), found.label.size), -1)
-    for row, tiou in zip(matches, tious, strict=True):
-        able = average_precision.select(pairs, pairs.overlap >= tiou)
-        formed = average_precision.take_turns(able.detection, able.truth)
-        row[able.detection[formed]] = able.truth[formed]
-    return matches
+    return average_precision.match_detections(found, truths, tious)
 
 
 def _types(
@@ -220,12 +211,12 @@ def _types(
         table._replace(labels=("any",), label=np.zeros(table.label.size, int))
         for table in (found, truths)
     )
-    pairs = average_precision.intersecting_pairs(
-        *tables, average_precision.union, least=min(MIN_TIOU, *tious)
-    )
-    is_own = found.label[pairs.detection] == truths.label[pairs.truth]
     best = np.zeros((2, found.label.size))  # of another category, of its own
-    np.maximum.at(best, (is_own.astype(int), pairs.detection), pairs.overlap)
+    for pairs in average_precision.iterate_pairs(
+        *tables, average_precision.union, least=min(MIN_TIOU, *tious)
+    ):
+        is_own = found.label[pairs.detection] == truths.label[pairs.truth]
+        np.maximum.at(best, (is_own.astype(int), pairs.detection), pairs.overlap)
     own, tiou = best[1] >= best[0], best.max(axis=0)
     near = np.where(own, TYPES.index("localization"), TYPES.index("confusion"))
     on = np.where(own, TYPES.index("double detection"), TYPES.index("wrong label"))

@@ -6,7 +6,6 @@ A file is a dict of columns, arrays or lists of one length: `video-id`, `t-start
 
 import math
 import os
-import reprlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ import numpy as np
 
 from cleannet_jax import errors
 from cleannet_jax.data import faults
-from cleannet_jax.data.layouts import pickled
+from cleannet_jax.data.layouts import pickled, unpickle_machine
 from cleannet_jax.metrics import average_precision
 
 _COLUMNS = ("video-id", "t-start", "t-end", "label", "score")
@@ -33,7 +32,7 @@ def read_detections(path: str | os.PathLike) -> average_precision.Instances:
     if not isinstance(content, dict) or not set(_COLUMNS) <= content.keys():
         found = list(content) if isinstance(content, dict) else type(content).__name__
         raise errors.InputError(
-            f"{path}: found {reprlib.repr(found)}, expected a dict of"
+            f"{path}: found {unpickle_machine.shown(found)}, expected a dict of"
             f" {', '.join(_COLUMNS)}"
         )
     columns = {name: _column(content[name], f"{path}: {name}") for name in _COLUMNS}
@@ -74,7 +73,7 @@ def _names(values: Sequence[Any], place: str) -> list[str]:
         is_name = isinstance(value, str) and value
         if not is_name and (type(value) is not int or value < 0):
             raise errors.InputError(
-                f"{place}: row {row}: found {reprlib.repr(value)}, expected a name or"
+                f"{place}: row {row}: found {unpickle_machine.shown(value)}, expected a name or"
                 " a whole number, 0 or above"
             )
     return [str(value) for value in values]
@@ -89,7 +88,7 @@ def _numbers(
         is_number = type(value) is float or (type(value) is int and abs(value) < 1e300)
         if not is_number or math.isnan(value) or (math.isinf(value) and not infinite):
             raise errors.InputError(
-                f"{place}: row {row}: found {reprlib.repr(value)}, expected a number"
+                f"{place}: row {row}: found {unpickle_machine.shown(value)}, expected a number"
             )
     return np.array(values, float)
 

@@ -12,6 +12,7 @@ alone is the length. Which one it is shows: frames divided by frames a second ar
 duration, and no time is larger than the first number.
 """
 
+import array
 import itertools
 import math
 import os
@@ -32,6 +33,9 @@ _PROBED = 200
 _SAME_DURATION = 0.05
 # So many rows do not all lie in the first part of their videos by chance.
 _MANY_ROWS = 10
+_PROPOSAL = "class best_tiou overlap_self start end"
+# No list has as many; numbers of any length are kept as this one.
+_LARGEST_CLASS = 2**31
 
 
 class Proposals(NamedTuple):
@@ -56,7 +60,7 @@ class _Probe(NamedTuple):
     Attributes:
       video: the video's id.
       numbers: the two numbers, of which the second is not 1.
-      latest: the largest time of the rows.
+      latest: the largest time of the proposals.
       rows: their number.
       duration: seconds of the video.
     """
@@ -76,10 +80,25 @@ class _Probe(NamedTuple):
 
 
 class _Block(NamedTuple):
-    """The lines of one video, after the one that starts with #."""
+    """One video of a list, as it is written there.
+
+    Attributes:
+      place: of the line that starts with #.
+      video: the video's id.
+      numbers: the two numbers, which say how long it is.
+      classes: [P] int, of the proposals.
+      segments: [P, 2] in the unit of the list.
+      rows: [P] number of the line of each.
+      latest: the largest time of the proposals.
+    """
 
     place: str
-    lines: list[text.Line]
+    video: str
+    numbers: tuple[float, float]
+    classes: array.array
+    segments: np.ndarray
+    rows: array.array
+    latest: float
 
 
 def read_proposals(
@@ -107,7 +126,9 @@ def read_proposals(
     if note and warn:
         warn(note)
     for block in _blocks(path):
-        proposals = _proposals(block, durations, categories, is_frames=bool(note))
+        proposals = _proposals(
+            block, durations, categories, path=path, is_frames=bool(note)
+        )
         if proposals.video in seen:
             raise errors.InputError(
                 f"{block.place}: video {proposals.video!r} has a block above already"
@@ -160,44 +181,95 @@ def _frames_and_rate(
 
 
 def _probe(block: _Block, durations: Mapping[str, float | None]) -> _Probe | None:
-    """What a block says; None where it says nothing or cannot be read."""
-    try:
-        numbers = tuple(text.finite(*line) for line in block.lines[1:3])
-        _, rest = _counted(block, block.lines[3:], "class start end")
-        rows, _ = _counted(block, rest, "class best_tiou overlap_self start end")
-        latest = max(text.segment(row[3], row[4], place)[1] for row, place in rows)
-    except (errors.InputError, ValueError):
+    """What a block says; None where it says nothing."""
+    duration, rows = durations.get(block.video), len(block.classes)
+    if not duration or not rows or min(block.numbers) <= 0 or block.numbers[1] == 1:
         return None
-    video = _video(block)
-    duration = durations.get(video)
-    if not duration or min(numbers) <= 0 or numbers[1] == 1:
-        return None
-    return _Probe(video, numbers, latest, len(rows), duration)
+    return _Probe(block.video, block.numbers, block.latest, rows, duration)
 
 
-def _video(block: _Block) -> str:
-    """The id of a block's video."""
-    return block.lines[0].text.rstrip("/").rpartition("/")[2]
+class _Lines:
+    """The lines of a list, of which the next can be looked at."""
+
+    def __init__(self, path: str | os.PathLike) -> None:
+        self._lines = text.read_lines(path)
+        self.next = next(self._lines, None)
+
+    def take(self) -> text.Line:
+        """The next line, which must be there and be no start of a block."""
+        line = self.next
+        assert line is not None
+        self.next = next(self._lines, None)
+        return line
+
+    @property
+    def has_more(self) -> bool:
+        """Whether the block goes on."""
+        return self.next is not None and not self.next.text.startswith("#")
 
 
 def _blocks(path: str | os.PathLike) -> Iterator[_Block]:
     """The blocks of a list."""
-    block = None
-    for line in text.read_lines(path):
-        if line.text.startswith("#"):
-            if block:
-                yield block
-            block = _Block(line.place, [])
-        elif block:
-            block.lines.append(line)
-        else:
+    lines = _Lines(path)
+    if lines.next is None:
+        raise errors.InputError(f"{path}: found no block, expected one that starts #")
+    while lines.next is not None:
+        start = lines.take()
+        if not start.text.startswith("#"):
             raise errors.InputError(
-                f"{line.place}: found {reprlib.repr(line.text)}, expected a block that"
+                f"{start.place}: found {reprlib.repr(start.text)}, expected a block that"
                 " starts with #"
             )
-    if block is None:
-        raise errors.InputError(f"{path}: found no block, expected one that starts #")
-    yield block
+        yield _block(lines, start.place)
+
+
+def _block(lines: _Lines, place: str) -> _Block:
+    """The block whose first line was taken."""
+    head: list[text.Line] = []
+    while lines.has_more and len(head) < 4:
+        head.append(lines.take())
+    if len(head) < 4 or not lines.has_more:
+        raise errors.InputError(
+            f"{place}: found a block of {len(head)} lines, expected an id, two numbers"
+            " and two counts at least"
+        )
+    video = head[0].text.rstrip("/").rpartition("/")[2]
+    numbers = text.finite(*head[1]), text.finite(*head[2])
+    for _ in _rows(lines, head[3], "class start end"):
+        pass
+    if not lines.has_more:
+        raise errors.InputError(
+            f"{place}: the block ends before the count of the rows: {_PROPOSAL}"
+        )
+    classes, times, rows = array.array("q"), array.array("d"), array.array("q")
+    for row, line in _rows(lines, lines.take(), _PROPOSAL):
+        classes.append(min(text.count(row[0], line.place), _LARGEST_CLASS))
+        times.extend(text.segment(row[3], row[4], line.place))
+        rows.append(line.number)
+    if lines.has_more:
+        rest = lines.take()
+        raise errors.InputError(
+            f"{rest.place}: found {reprlib.repr(rest.text)}, expected the end of the"
+            f" block after {len(classes)} proposals"
+        )
+    segments = np.array(times, float).reshape(-1, 2)
+    latest = float(segments[:, 1].max(initial=-math.inf))
+    return _Block(place, video, numbers, classes, segments, rows, latest)
+
+
+def _rows(
+    lines: _Lines, counted: text.Line, names: str
+) -> Iterator[tuple[list[str], text.Line]]:
+    """The rows that a count announces, each with its line."""
+    count = text.count(*counted)
+    for found in range(count):
+        if not lines.has_more:
+            raise errors.InputError(
+                f"{counted.place}: found {found} lines to the end of the block, expected"
+                f" {reprlib.repr(count)}: {names}"
+            )
+        row = lines.take()
+        yield text.columns(row, names), row
 
 
 def _proposals(
@@ -205,69 +277,34 @@ def _proposals(
     durations: Mapping[str, float | None],
     categories: Sequence[str],
     *,
+    path: str | os.PathLike,
     is_frames: bool,
 ) -> Proposals:
     """The proposals of one block."""
-    if len(block.lines) < 5:
-        raise errors.InputError(
-            f"{block.place}: found a block of {len(block.lines)} lines, expected an id,"
-            " two numbers and two counts at least"
-        )
-    video = _video(block)
-    numbers = [text.finite(*line) for line in block.lines[1:3]]
-    length = numbers[0] if is_frames else math.prod(numbers)
-    duration = durations.get(video)
-    if length <= 0 or duration is None:
-        found = f"no duration of video {video!r}" if length > 0 else f"length {length}"
+    length = block.numbers[0] if is_frames else math.prod(block.numbers)
+    duration = durations.get(block.video)
+    if not 0 < length < math.inf or duration is None:
+        found = f"no duration of video {text.quoted(block.video)}"
+        found = f"length {length}" if duration is not None else found
         raise errors.InputError(f"{block.place}: found {found}, expected one above 0")
-    _, rest = _counted(block, block.lines[3:], "class start end")
-    rows, rest = _counted(block, rest, "class best_tiou overlap_self start end")
-    if rest:
+    with np.errstate(over="ignore"):
+        ratios = block.segments / length
+    wrong = np.flatnonzero((ratios[:, 0] < 0) | (ratios[:, 1] > _LATEST))
+    if wrong.size:
         raise errors.InputError(
-            f"{rest[0].place}: found {reprlib.repr(rest[0].text)}, expected the end of"
-            f" the block after {len(rows)} proposals"
-        )
-    ratios = [_ratios(row, place, length) for row, place in rows]
-    return Proposals(
-        video=video,
-        segments=duration * np.array(ratios, float).reshape(-1, 2),
-        labels=tuple(_label(row[0], place, categories) for row, place in rows),
-    )
-
-
-def _counted(
-    block: _Block, lines: list[text.Line], names: str
-) -> tuple[list[tuple[list[str], str]], list[text.Line]]:
-    """The rows that a count announces, each with its place, and the lines after."""
-    if not lines:
-        raise errors.InputError(
-            f"{block.place}: the block ends before the count of the rows: {names}"
-        )
-    count, rows = text.count(*lines[0]), lines[1:]
-    if len(rows) < count:
-        raise errors.InputError(
-            f"{lines[0].place}: found {len(rows)} lines to the end of the block,"
-            f" expected {count}: {names}"
-        )
-    return [(text.columns(row, names), row.place) for row in rows[:count]], rows[count:]
-
-
-def _ratios(row: list[str], place: str, length: float) -> tuple[float, float]:
-    """The segment of a proposal as fractions of the video."""
-    start, end = (time / length for time in text.segment(row[3], row[4], place))
-    if start < 0 or end > _LATEST:
-        raise errors.InputError(
-            f"{place}: found the segment {row[3:]} of a video of length {length:g},"
+            f"{path}: line {block.rows[wrong[0]]}: found the segment"
+            f" {block.segments[wrong[0]].tolist()} of a video of length {length:g},"
             " expected one inside the video"
         )
-    return start, end
-
-
-def _label(value: str, place: str, categories: Sequence[str]) -> str | None:
-    """The name of a class, None for background."""
-    number = text.count(value, place)
-    if number > len(categories):
+    largest = max(block.classes, default=0)
+    if largest > len(categories):
         raise errors.InputError(
-            f"{place}: found class {number}, expected 0 to {len(categories)}"
+            f"{path}: line {block.rows[block.classes.index(largest)]}: found class"
+            f" {largest}, expected 0 to {len(categories)}"
         )
-    return categories[number - 1] if number else None
+    names = (None, *categories)
+    return Proposals(
+        video=block.video,
+        segments=duration * ratios,
+        labels=tuple(names[number] for number in block.classes),
+    )

@@ -9,13 +9,13 @@ file; nothing is clipped, dropped or merged.
 import math
 import os
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from cleannet_jax import errors
-from cleannet_jax.data import faults, files, schema
+from cleannet_jax.data import faults, files, schema, text
 from cleannet_jax.metrics import average_precision
 
 
@@ -35,14 +35,16 @@ def read_detections(path: str | os.PathLike) -> average_precision.Instances:
     blocks = [_detections([], "", labels)]
     for name, rows in files.iterate_json(path, "results", is_member=_is_list):
         names.append(name)
-        blocks.append(_detections(rows, f"{path}: results[{name!r}]", labels))
+        blocks.append(
+            _detections(rows, f"{path}: results[{text.quoted(name)}]", labels)
+        )
     label, segments, scores = map(np.concatenate, zip(*blocks, strict=True))
     counts = [len(block[0]) for block in blocks[1:]]
     video = np.repeat(np.arange(len(names)), counts)
 
     def place_of(row: int) -> str:
         within = row - np.searchsorted(video, video[row])
-        return f"results[{names[video[row]]!r}][{within}]"
+        return f"results[{text.quoted(names[video[row]])}][{within}]"
 
     faults.check_order(str(path), segments, place_of)
     return average_precision.Instances(
@@ -67,8 +69,9 @@ def read_proposals(path: str | os.PathLike) -> dict[str, Any]:
     content = files.read_json(path)
     if isinstance(content, dict) and content and all(map(_is_list, content.values())):
         content = {"results": content}
+    _refuse_infinite(content, path)
     for name, rows in _section(content, "results", path).items():
-        where = f"{path}: results[{name!r}]"
+        where = f"{path}: results[{text.quoted(name)}]"
         for row, proposal in enumerate(schema.rows(rows, where)):
             schema.segment(proposal, f"{where}[{row}]")
             proposal["label"] = schema.label(proposal, f"{where}[{row}]")
@@ -146,6 +149,25 @@ def as_instances(
 def _is_list(value: Any) -> bool:
     """Whether a value can be the detections of a video."""
     return isinstance(value, list) and all(isinstance(row, dict) for row in value)
+
+
+def _refuse_infinite(content: Any, path: str | os.PathLike) -> None:
+    """Raises if a value that is kept, beside scores, could not be written as JSON."""
+    level = [content] if isinstance(content, dict | list) else []
+    while level:
+        pairs = [pair for item in level for pair in _items(item)]
+        for name, value in pairs:
+            if type(value) is float and name != "score" and not math.isfinite(value):
+                raise errors.InputError(
+                    f"{path}: {reprlib.repr(name)}: found {value}, expected a finite"
+                    " number"
+                )
+        level = [value for _, value in pairs if type(value) in (dict, list)]
+
+
+def _items(value: Any) -> Iterable[tuple[Any, Any]]:
+    """What a list or an object holds, by place or name."""
+    return value.items() if isinstance(value, dict) else enumerate(value)
 
 
 def _detections(

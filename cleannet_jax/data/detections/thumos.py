@@ -73,7 +73,9 @@ def read_annotations(folder: str | os.PathLike) -> annotations_lib.Annotations:
                     f" {subsets[video]!r} too, expected one subset"
                 )
             ends = text.finite(start, line.place), text.finite(end, line.place)
-            row = annotations_lib.Row(label, ends, line.place)
+            # A place is for messages alone, and takes more than the row itself.
+            place = line.place if ends[1] < ends[0] else ""
+            row = annotations_lib.Row(label, ends, place)
             rows.setdefault(video, []).append(row)
     videos = {
         video: annotations_lib.make_video(video, rows[video], subset=subsets[video])
@@ -89,14 +91,16 @@ def read_class_list(path: str | os.PathLike) -> dict[int, str]:
       InputError: a line is not a class id and a name, or has an id or a name again.
     """
     classes: dict[int, str] = {}
+    names: set[str] = set()
     for line in text.read_lines(path):
         number, name = text.columns(line, "class_id name")
         class_id = text.count(number, line.place)
-        if class_id in classes or name in classes.values():
+        if class_id in classes or name in names:
             raise errors.InputError(
-                f"{line.place}: found {line.text!r}, expected an id and a name that"
+                f"{line.place}: found {text.quoted(line.text)}, expected an id and a name that"
                 " stand in no line above"
             )
+        names.add(name)
         classes[class_id] = name
     return classes
 

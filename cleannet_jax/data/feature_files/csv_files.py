@@ -16,6 +16,8 @@ from cleannet_jax.data import arrays, text
 from cleannet_jax.data.feature_files import found as found_lib
 
 _REMEMBERED = 1 << 17
+# Characters of a row: thousands of columns of some 25.
+_LONGEST = 1 << 21
 # From so many columns on, a first line 0,1,2,... is taken for their numbers.
 _NUMBERED_COLUMNS = 16
 
@@ -50,7 +52,11 @@ def _shape(stamp: found_lib.Stamp) -> tuple[int, int]:
 
 def _read(path: str | os.PathLike) -> np.ndarray:
     """The numbers of a file, (rows, columns) float32."""
-    return np.stack(list(_rows(path)))
+    shape = _shape(found_lib.stamp(path))
+    values = np.empty(shape, np.float32)
+    for index, row in enumerate(_rows(path)):
+        values[index] = row
+    return values
 
 
 def _rows(path: str | os.PathLike) -> Iterator[np.ndarray]:
@@ -79,7 +85,7 @@ def _rows(path: str | os.PathLike) -> Iterator[np.ndarray]:
 def _lines(path: str | os.PathLike) -> Iterator[text.Line]:
     """Yields the lines of a file that are not blank."""
     try:
-        yield from text.read_lines(path)
+        yield from text.read_lines(path, longest=_LONGEST)
     except errors.InputError as error:
         raise arrays.ArrayError("unreadable file", str(error)) from None
 

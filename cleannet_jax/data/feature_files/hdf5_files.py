@@ -16,14 +16,23 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cleannet_jax import errors
-from cleannet_jax.data import arrays
+from cleannet_jax.data import arrays, text
 from cleannet_jax.data.feature_files import found as found_lib
 
 _REMEMBERED = 16
+# Groups in groups: the library looks at them by recursion, and a stack has an end.
+_DEEPEST = 16
 # What h5py raises over what is damaged or unknown.
-_DAMAGES = (OSError, RuntimeError, KeyError, ValueError, NotImplementedError)
-# What compression makes of a byte at most, and how much may be unwritten besides.
-_LARGEST_RATIO, _UNWRITTEN_BYTES = 1032, 1 << 20
+_DAMAGES = (
+    ArithmeticError,
+    KeyError,
+    MemoryError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 
 class _Names(NamedTuple):
@@ -45,6 +54,7 @@ class _Member(NamedTuple):
       shape: of the data set.
       dtype: of its values.
       stored: bytes that are in the file for it.
+      chunk: bytes of a part that is read at once.
       is_elsewhere: whether its values lie in other files.
       damage: why it cannot be read; empty where nothing is known.
     """
@@ -52,6 +62,7 @@ class _Member(NamedTuple):
     shape: tuple[int, ...] = ()
     dtype: np.dtype = np.dtype(np.float32)
     stored: int = 0
+    chunk: int = 0
     is_elsewhere: bool = False
     damage: str = ""
 
@@ -78,22 +89,23 @@ def open_hdf5(path: str | os.PathLike, name: str) -> found_lib.Found:
     if name and name not in members:
         _explain(stamp, name)
     name = found_lib.choose(members.keys(), name, path=path)
-    member, place = members[name], f"{path}: {name!r}"
+    member, place = members[name], f"{path}: {text.quoted(name)}"
     if member.damage:
         raise arrays.ArrayError("unreadable file", f"{place}: {member.damage}")
     if member.is_elsewhere:
         raise arrays.ArrayError(
             "values elsewhere",
-            f"{place}: found a data set whose values lie in other files, expected them"
+            f"{place}: found a dataset whose values lie in other files, expected them"
             " in this one",
         )
-    if member.size > _LARGEST_RATIO * member.stored + _UNWRITTEN_BYTES:
+    # What is not written reads as zeros, any number of them.
+    if max(member.size, member.chunk) > arrays.allowance(member.stored):
         raise arrays.ArrayError(
             "wrong file size",
             f"{place}: found {member.stored} bytes, too few for shape {member.shape} of"
             f" {member.dtype}",
         )
-    read = functools.partial(read_dataset, path, name)
+    read = functools.partial(_read, path, name)
     return found_lib.Found(place, member.shape, member.dtype, read)
 
 
@@ -106,12 +118,8 @@ def item_names(path: str | os.PathLike) -> frozenset[str]:
     return _names(found_lib.stamp(path)).items
 
 
-def read_dataset(path: str | os.PathLike, name: str) -> np.ndarray:
-    """Returns the values of a data set.
-
-    Raises:
-      ArrayError: as `opened` does, or there is no such data set.
-    """
+def _read(path: str | os.PathLike, name: str) -> np.ndarray:
+    """The values of a data set."""
     with opened(path) as file:
         return file[name][()]
 
@@ -146,13 +154,52 @@ def opened(path: str | os.PathLike) -> Iterator[Any]:
 
 @functools.lru_cache(maxsize=_REMEMBERED)
 def _names(stamp: found_lib.Stamp) -> _Names:
-    """What a file has; no data set is opened."""
-    names: list[str] = []
+    """What a file has; no data set is opened. Groups are looked into once each."""
+    names, groups = [], []
     with opened(stamp.path) as file:
-        # Visits links too, which visiting objects leaves out; groups once each.
-        file.id.links.visit(lambda name: names.append(_text(name)))
-    groups = {name.rpartition("/")[0] for name in names}
-    return _Names(frozenset(names), frozenset(groups - {""}))
+        seen = {_number(file.id, b"/")}
+        level = [("", file.id)]
+        for _ in range(_DEEPEST):
+            level = [
+                (f"{name}/", group)
+                for prefix, parent in level
+                for name, group in _items(parent, prefix, names, seen)
+            ]
+            groups += [prefix.removesuffix("/") for prefix, _ in level]
+        if level:
+            raise arrays.ArrayError(
+                "unreadable file",
+                f"{stamp.path}: found groups in groups, {_DEEPEST} deep, expected fewer",
+            )
+    filled = {name.rpartition("/")[0] for name in names}
+    return _Names(frozenset(names), frozenset(filled.intersection(groups)))
+
+
+def _number(parent: Any, name: bytes) -> tuple[int, ...]:
+    """What tells a group from others in its file; empty for what is no group."""
+    import h5py
+
+    about = h5py.h5g.get_objinfo(parent, name)
+    return about.objno if about.type == h5py.h5g.GROUP else ()
+
+
+def _items(
+    parent: Any, prefix: str, names: list[str], seen: set[Any]
+) -> list[tuple[str, Any]]:
+    """The groups in a group that were not seen; the names of all in it are added."""
+    import h5py
+
+    found = []
+    for raw in parent:
+        name = prefix + _text(raw)
+        names.append(name)
+        if parent.links.get_info(raw).type != h5py.h5l.TYPE_HARD:
+            continue
+        number = _number(parent, raw)
+        if number and number not in seen:
+            seen.add(number)
+            found.append((name, h5py.h5g.open(parent, raw)))
+    return found
 
 
 @functools.lru_cache(maxsize=_REMEMBERED)
@@ -164,15 +211,15 @@ def _members(stamp: found_lib.Stamp) -> Mapping[str, _Member]:
         for name in names.items - names.groups:
             # Damage to one leaves the others.
             try:
-                member = _member(file, name)
-            except (*_DAMAGES, TypeError) as error:
+                member = _member(file, name, stamp.size)
+            except _DAMAGES as error:
                 member = _Member(damage=textwrap.shorten(str(error), 200))
             if member is not None:
                 members[name] = member
     return members
 
 
-def _member(file: Any, name: str) -> _Member | None:
+def _member(file: Any, name: str, size: int) -> _Member | None:
     """A data set; None for a link or an empty group."""
     import h5py
 
@@ -187,8 +234,11 @@ def _member(file: Any, name: str) -> _Member | None:
         created.get_external_count() > 0 or created.get_layout() == h5py.h5d.VIRTUAL
     )
     # No shape at all is a data set without a value.
-    shape = item.shape or ()
-    return _Member(shape, item.dtype, item.get_storage_size(), is_elsewhere)
+    shape, dtype = item.shape or (), item.dtype
+    is_chunked = created.get_layout() == h5py.h5d.CHUNKED
+    chunk = math.prod(created.get_chunk()) * dtype.itemsize if is_chunked else 0
+    stored = min(item.get_storage_size(), size)
+    return _Member(shape, dtype, stored, chunk, is_elsewhere)
 
 
 def _explain(stamp: found_lib.Stamp, name: str) -> None:
@@ -204,7 +254,9 @@ def _explain(stamp: found_lib.Stamp, name: str) -> None:
         )
     else:
         return
-    raise arrays.ArrayError("no data set", f"{stamp.path}: {name!r}: found {what}")
+    raise arrays.ArrayError(
+        "no data set", f"{stamp.path}: {text.quoted(name)}: found {what}"
+    )
 
 
 def _text(name: bytes | str) -> str:

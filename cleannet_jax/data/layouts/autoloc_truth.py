@@ -6,11 +6,9 @@ duration; results are such frames too.
 """
 
 import dataclasses
-import math
 import os
 import pathlib
 import re
-import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,7 +18,10 @@ from cleannet_jax import errors
 from cleannet_jax.data import agreement
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data.layouts import autoloc_release as release_lib
-from cleannet_jax.data.layouts import pickled
+from cleannet_jax.data.layouts import pickled, unpickle_machine
+
+# Beyond these no double is a number of seconds; whole numbers have no end.
+_LARGEST = 1e300
 
 # The label of a segment, and its ends as fractions of the duration.
 _Fractions = list[tuple[str, tuple[float, float]]]
@@ -37,7 +38,7 @@ def read_meta(opened: release_lib.Opened) -> dict[str, tuple[float, float]]:
                 f"{path}: found a {type(content).__name__}, expected a dict of videos"
             )
         for name, entry in content.items():
-            place = f"{path}: {reprlib.repr(name)}"
+            place = f"{path}: {unpickle_machine.shown(name)}"
             match = re.search(r"\d{1,9}$", str(name))
             if not match or not isinstance(entry, dict):
                 raise errors.InputError(
@@ -120,7 +121,7 @@ def video_number(name: Any, place: str) -> int:
     """Returns the number of a video, which frames have as text of seven digits."""
     if not isinstance(name, str) or not re.fullmatch(r"\d{1,9}", name):
         raise errors.InputError(
-            f"{place}: video-id: found {reprlib.repr(name)}, expected a number as text"
+            f"{place}: video-id: found {unpickle_machine.shown(name)}, expected a number as text"
         )
     return int(name)
 
@@ -129,7 +130,9 @@ def segment(
     fractions: tuple[Any, Any], duration: float, place: str
 ) -> tuple[float, float]:
     """Returns a segment in seconds from fractions of a duration."""
-    start, end = (finite(fraction, place) * duration for fraction in fractions)
+    start, end = (
+        finite(finite(fraction, place) * duration, place) for fraction in fractions
+    )
     if end < start:
         raise errors.InputError(
             f"{place}: found the segment {[start, end]}, expected an end that is not"
@@ -141,9 +144,9 @@ def segment(
 def finite(value: Any, place: str) -> float:
     """Returns a finite number."""
     is_number = isinstance(value, int | float | np.number)
-    if not is_number or not math.isfinite(value):
+    if not is_number or not -_LARGEST < value < _LARGEST:
         raise errors.InputError(
-            f"{place}: found {reprlib.repr(value)}, expected a finite number"
+            f"{place}: found {unpickle_machine.shown(value)}, expected a finite number"
         )
     return float(value)
 

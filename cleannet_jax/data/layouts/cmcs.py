@@ -154,6 +154,8 @@ def _stored(path: pathlib.Path, backbone: str, crops: str) -> stored.Stored:
 
 def _check_crops(path: pathlib.Path, crops: str, count: int) -> None:
     """Raises unless the crops wanted are among those of a file."""
+    if not count:
+        raise errors.InputError(f"{path}: found no crop, expected one at least")
     if crops != "mean" and not (crops.isdecimal() and int(crops) < count):
         raise errors.InputError(
             f"{path}: found {count} crops, expected 'mean' of them or the number of one,"

@@ -6,12 +6,11 @@ file anew. Links out of a file are refused, since they could lead to any other f
 """
 
 import csv
-import functools
 import os
 import pathlib
 import reprlib
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -166,31 +165,21 @@ def open_gtad(
 def _datasets(path: pathlib.Path) -> dict[str, stored.Stored]:
     """The datasets at the root of a file by name."""
     with hdf5_files.opened(path) as file:
-        return {
-            name: stored.Stored(
-                place=f"{path}: {name!r}",
-                shape=_shape(file, name, path),
-                read=functools.partial(hdf5_files.read_dataset, path, name),
-            )
-            for name in file
-        }
-
-
-def _shape(file: Any, name: str, path: pathlib.Path) -> tuple[int, int]:
-    """The shape of a dataset, once it is one of features that lies in the file."""
-    place = f"{path}: {name!r}"
-    link = type(file.get(name, getlink=True)).__name__
-    if link != "HardLink":
-        raise errors.InputError(f"{place}: found a link, expected a dataset")
-    item = file[name]
-    if not hasattr(item, "dtype"):
-        raise errors.InputError(f"{place}: found a group, expected a dataset")
-    if item.external or item.is_virtual:
-        raise errors.InputError(
-            f"{place}: found a dataset whose values lie in other files, expected them"
-            " in this one"
-        )
-    return layout.check_shape(item, place)
+        for name in file:
+            link = type(file.get(name, getlink=True)).__name__
+            is_group = link == "HardLink" and not hasattr(file[name], "dtype")
+            if link != "HardLink" or is_group:
+                raise errors.InputError(
+                    f"{path}: {text.quoted(name)}: found a"
+                    f" {'group' if is_group else 'link'}, expected a dataset"
+                )
+        names = list(file)
+    datasets = {}
+    for name in names:
+        found = hdf5_files.open_hdf5(path, name)
+        shape = layout.check_shape(found, found.place)
+        datasets[name] = stored.Stored(found.place, shape, found.read)
+    return datasets
 
 
 def _joint_datasets(folder: pathlib.Path) -> dict[str, stored.Stored]:

@@ -12,6 +12,7 @@ from cleannet_jax import streams as streams_lib
 from cleannet_jax.data import agreement, arrays, text
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import manifest as manifest_lib
+from cleannet_jax.data.feature_files import found as found_lib
 
 
 def streams(width: int) -> streams_lib.Streams:
@@ -20,7 +21,7 @@ def streams(width: int) -> streams_lib.Streams:
 
 
 def check_shape(
-    array: np.ndarray | arrays.Header, place: str | os.PathLike
+    array: np.ndarray | arrays.Header | found_lib.Found, place: str | os.PathLike
 ) -> tuple[int, int]:
     """Returns (T, D), the shape of an array of features, once it is one.
 

@@ -104,7 +104,7 @@ def _with_frame_rates(
         if video.fps is None and video.duration is not None and frames is not None:
             if type(frames) not in (int, float) or not 0 < frames < 1e9:
                 raise errors.InputError(
-                    f"{path}: database[{video.id!r}]: frame: found"
+                    f"{path}: database[{text.quoted(video.id)}]: frame: found"
                     f" {reprlib.repr(frames)}, expected a number of frames"
                 )
             rates[video.id] = frames / video.duration
@@ -122,14 +122,15 @@ def _check_categories(
     """Raises if there is a list of categories and a label that is not on it."""
     if not path.exists():
         return
-    known = [line.text for line in text.read_lines(path)]
+    known = dict.fromkeys(line.text for line in text.read_lines(path))
     if not known:
         raise errors.InputError(f"{path}: found no category, expected one a line")
     for video in annotations.videos.values():
         for label in video.categories:
             if label not in known:
-                nearest = difflib.get_close_matches(label, known, n=1, cutoff=0)[0]
+                words = [name[:100] for name in known][:1000]
+                nearest = difflib.get_close_matches(label[:100], words, 1, cutoff=0)[0]
                 raise errors.InputError(
-                    f"{annotations.path}: database[{video.id!r}]: label {label!r} is"
+                    f"{annotations.path}: database[{text.quoted(video.id)}]: label {label!r} is"
                     f" not in {path}; the nearest is {nearest!r}"
                 )

@@ -62,7 +62,7 @@ def frame_columns(frame: Any, *, place: str) -> dict[str, np.ndarray]:
         names = _index_values(axes[0])
         columns: dict[str, np.ndarray] = {}
         for block in extra["0.14.1"]["blocks"]:
-            places = names[block["mgr_locs"]]
+            places = names[_positions(block["mgr_locs"])]
             for name, column in zip(places, block["values"], strict=True):
                 columns[_column_name(name)] = _column(column)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError):
@@ -93,6 +93,13 @@ def _index_values(index: Any) -> np.ndarray:
     if not isinstance(values, np.ndarray) or values.ndim != 1:
         raise TypeError
     return values
+
+
+def _positions(value: Any) -> slice | np.ndarray:
+    """Where columns stand among all; NumPy would unfold lists of lists without end."""
+    if not isinstance(value, slice | np.ndarray):
+        raise TypeError
+    return value
 
 
 def _column_name(name: Any) -> str:

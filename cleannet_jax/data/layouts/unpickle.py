@@ -5,8 +5,11 @@ same operations that holds no way to do so: a name is looked up in a `Vocabulary
 and never imported, no attribute is read or set, and no object of the program is
 reachable from a file. It builds numbers, text, bytes, lists, tuples, dicts, and what
 the vocabulary has: NumPy's arrays, dtypes and scalars, slices, and a `Stub` for
-everything of pandas; or the tensors of torch. All else is refused by its name. Memory
-is bounded by a multiple of the size of the file.
+everything of pandas; or the tensors of torch. All else is refused by its name.
+
+Everything is paid for: each value with the memory that it takes, out of a budget that is
+a small multiple of the size of the file. Keys hash evenly, so that time grows with the
+number of operations alone.
 
 Only what the releases need is there: binary pickles, which NumPy's object arrays of
 Python 2 and 3 are (protocols 2 to 4), AutoLoc's frames and meta data (2) and what
@@ -21,6 +24,7 @@ Arrays are read-only views where they can be.
 
 import mmap
 import pickletools
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -30,14 +34,16 @@ from cleannet_jax import errors
 from cleannet_jax.data.layouts import unpickle_calls as calls
 from cleannet_jax.data.layouts import unpickle_machine
 
-# A bound on what a small file can make of itself: an operation of one byte can take
-# some 200 bytes of memory.
+_Machine = unpickle_machine.Machine
+# A bound on time where a file is large.
 _MAX_OPERATIONS = 20_000_000
 _MAPPED_BYTES = 4096
 _SHOWN = 100
 
-_KEYS = (str, bytes, int, float, type(None), np.generic)
+_KEYS = (str, bytes, float, type(None), np.generic)
 _NAMES = {ord(operation.code): operation.name for operation in pickletools.opcodes}
+# Their values are there already.
+_FREE = ("NONE", "NEWTRUE", "NEWFALSE", "BININT1", "BINGET", "LONG_BINGET")
 
 
 def load(
@@ -59,7 +65,7 @@ def load(
       InputError: the pickle names anything but data, is damaged or cut short, or
         would grow beyond all proportion; the message says at which byte.
     """
-    machine = unpickle_machine.Machine(buffer, start, place, vocabulary)
+    machine = _Machine(buffer, start, place, vocabulary)
     for _ in range(_MAX_OPERATIONS):
         machine.at = machine.position
         name = _NAMES.get(machine.take(1)[0], "")
@@ -68,6 +74,7 @@ def load(
         if name in _VALUES:
             value = _VALUES[name](machine)
             machine.stack.append(value)  # A mark's end has put another stack there.
+            machine.spend(8 if name in _FREE else 8 + sys.getsizeof(value))
         elif name in _ACTIONS:
             _ACTIONS[name](machine)
         else:
@@ -75,57 +82,64 @@ def load(
     raise machine.error(f"refused: more than {_MAX_OPERATIONS} operations")
 
 
-def _long(machine: unpickle_machine.Machine) -> int:
+def _long(machine: _Machine) -> int:
     content = machine.take(machine.unpack("<B"))
     return int.from_bytes(content, byteorder="little", signed=True)
 
 
-def _bytes(machine: unpickle_machine.Machine, layout: str) -> bytes | memoryview:
+def _bytes(machine: _Machine, layout: str) -> bytes | memoryview:
     content = machine.take(machine.unpack(layout))
     return bytes(content) if len(content) < _MAPPED_BYTES else content
 
 
-def _old_string(machine: unpickle_machine.Machine, layout: str) -> str | memoryview:
+def _old_string(machine: _Machine, layout: str) -> str | memoryview:
     content = _bytes(machine, layout)
     return content.decode("latin-1") if isinstance(content, bytes) else content
 
 
-def _text(machine: unpickle_machine.Machine, layout: str) -> str:
+def _text(machine: _Machine, layout: str) -> str:
     content = machine.take(machine.unpack(layout))
-    return machine.parse(lambda: str(content, "utf-8", "surrogatepass"), "UTF-8 text")
+    return machine.parse(lambda: str(content, "utf-8"), "UTF-8 text")
 
 
-def _tuple(machine: unpickle_machine.Machine, count: int) -> tuple:
+def _tuple(machine: _Machine, count: int) -> tuple:
     return tuple(machine.pop() for _ in range(count))[::-1]
 
 
-def _key(machine: unpickle_machine.Machine, value: Any) -> Any:
-    """A key, if hashing it takes no longer than reading it did."""
-    if not isinstance(value, _KEYS):
+def _key(machine: _Machine, value: Any) -> Any:
+    """A key, if hashing it takes no longer than reading it did.
+
+    Whole numbers of any size can all have one hash; few of 64 bits have.
+    """
+    is_short = isinstance(value, int) and value.bit_length() < 64
+    if not isinstance(value, _KEYS) and not is_short:
         raise machine.error(
             f"refused {unpickle_machine.kind_of(value)} as a key, expected text or number"
         )
     return value
 
 
-def _pairs(machine: unpickle_machine.Machine, values: list[Any]) -> dict:
-    if len(values) % 2:
+def _grow(machine: _Machine, kind: type, values: list[Any]) -> None:
+    """Puts values in the list on top, or keys and values in the dict."""
+    target = machine.top(kind)
+    before = sys.getsizeof(target)
+    if kind is list:
+        target.extend(values)
+    elif len(values) % 2:
         raise machine.error("found a key without a value, expected both")
-    keys = (_key(machine, key) for key in values[::2])
-    return dict(zip(keys, values[1::2], strict=True))
+    else:
+        keys = (_key(machine, key) for key in values[::2])
+        target.update(zip(keys, values[1::2], strict=True))
+    machine.spend(sys.getsizeof(target) - before)
 
 
-def _remembered(machine: unpickle_machine.Machine, index: int) -> Any:
-    if index not in machine.memo:
-        raise machine.error(f"found no value number {index} in the memo, expected one")
-    value = machine.memo[index]
+def _remembered(machine: _Machine, index: int) -> Any:
+    value = machine.recall(index)
     has_result = isinstance(value, calls.Pending) and value.result is not None
     return value.result if has_result else value
 
 
-def _named(
-    machine: unpickle_machine.Machine, module: Any, name: Any
-) -> unpickle_machine.Name:
+def _named(machine: _Machine, module: Any, name: Any) -> unpickle_machine.Name:
     """A name, if it is one of the vocabulary."""
     if not isinstance(module, str) or not isinstance(name, str):
         raise machine.error("found a name that is not text, expected text")
@@ -137,18 +151,9 @@ def _named(
     return unpickle_machine.Name(module, name)
 
 
-def _named_lines(machine: unpickle_machine.Machine) -> unpickle_machine.Name:
-    module, name = machine.line(), machine.line()
-    return _named(machine, module.decode("latin-1"), name.decode("latin-1"))
-
-
-def _named_stack(machine: unpickle_machine.Machine) -> unpickle_machine.Name:
-    name = machine.pop()
-    return _named(machine, machine.pop(), name)
-
-
-def _called(machine: unpickle_machine.Machine, function: Any, arguments: Any) -> Any:
+def _called(machine: _Machine) -> Any:
     """What a call of a known name with these arguments would have made."""
+    function, arguments = _tuple(machine, 2)
     if not isinstance(function, unpickle_machine.Name) or type(arguments) is not tuple:
         raise machine.error(f"refused a call of {unpickle_machine.kind_of(function)}")
     words = machine.vocabulary
@@ -160,53 +165,18 @@ def _called(machine: unpickle_machine.Machine, function: Any, arguments: Any) ->
         return words.calls[function.module, function.name](machine, *arguments)
     except errors.InputError:
         raise
-    except (TypeError, ValueError):
+    except (KeyError, TypeError, ValueError):
         raise machine.error(f"refused the arguments of {function}") from None
 
 
-def _reduced(machine: unpickle_machine.Machine) -> Any:
-    arguments = machine.pop()
-    return _called(machine, machine.pop(), arguments)
-
-
-def _persistent(machine: unpickle_machine.Machine) -> Any:
+def _persistent(machine: _Machine) -> Any:
     """What a persistent id stands for."""
     if machine.vocabulary.persistent is None:
         raise machine.error("refused operation BINPERSID")
     return machine.vocabulary.persistent(machine, machine.pop())
 
 
-def _set_mark(machine: unpickle_machine.Machine) -> None:
-    machine.below.append(machine.stack)
-    machine.stack = []
-
-
-def _remember(machine: unpickle_machine.Machine, index: int) -> None:
-    machine.memo[index] = machine.pop()
-    machine.stack.append(machine.memo[index])
-
-
-def _append(machine: unpickle_machine.Machine) -> None:
-    value = machine.pop()
-    machine.top(list).append(value)
-
-
-def _extend(machine: unpickle_machine.Machine) -> None:
-    values = machine.pop_mark()
-    machine.top(list).extend(values)
-
-
-def _set_item(machine: unpickle_machine.Machine) -> None:
-    pair = list(_tuple(machine, 2))
-    machine.top(dict).update(_pairs(machine, pair))
-
-
-def _set_items(machine: unpickle_machine.Machine) -> None:
-    values = machine.pop_mark()
-    machine.top(dict).update(_pairs(machine, values))
-
-
-_VALUES: Mapping[str, Callable[[unpickle_machine.Machine], Any]] = {
+_VALUES: Mapping[str, Callable[[_Machine], Any]] = {
     "NONE": lambda machine: None,
     "NEWTRUE": lambda machine: True,
     "NEWFALSE": lambda machine: False,
@@ -230,24 +200,22 @@ _VALUES: Mapping[str, Callable[[unpickle_machine.Machine], Any]] = {
     "TUPLE3": lambda machine: _tuple(machine, 3),
     "BINGET": lambda machine: _remembered(machine, machine.unpack("<B")),
     "LONG_BINGET": lambda machine: _remembered(machine, machine.unpack("<I")),
-    "GLOBAL": _named_lines,
-    "STACK_GLOBAL": _named_stack,
-    "REDUCE": _reduced,
-    "NEWOBJ": _reduced,
+    "GLOBAL": lambda machine: _named(machine, machine.line(), machine.line()),
+    "STACK_GLOBAL": lambda machine: _named(machine, *_tuple(machine, 2)),
+    "REDUCE": _called,
+    "NEWOBJ": _called,
     "BINPERSID": _persistent,
 }
-
-
-_ACTIONS: Mapping[str, Callable[[unpickle_machine.Machine], Any]] = {
+_ACTIONS: Mapping[str, Callable[[_Machine], Any]] = {
     "PROTO": lambda machine: machine.take(1),
     "FRAME": lambda machine: machine.take(8),
-    "MARK": _set_mark,
-    "BINPUT": lambda machine: _remember(machine, machine.unpack("<B")),
-    "LONG_BINPUT": lambda machine: _remember(machine, machine.unpack("<I")),
-    "MEMOIZE": lambda machine: _remember(machine, len(machine.memo)),
-    "APPEND": _append,
-    "APPENDS": _extend,
-    "SETITEM": _set_item,
-    "SETITEMS": _set_items,
+    "MARK": lambda machine: machine.push_mark(),
+    "BINPUT": lambda machine: machine.remember(machine.unpack("<B")),
+    "LONG_BINPUT": lambda machine: machine.remember(machine.unpack("<I")),
+    "MEMOIZE": lambda machine: machine.remember(None),
+    "APPEND": lambda machine: _grow(machine, list, [machine.pop()]),
+    "APPENDS": lambda machine: _grow(machine, list, machine.pop_mark()),
+    "SETITEM": lambda machine: _grow(machine, dict, list(_tuple(machine, 2))),
+    "SETITEMS": lambda machine: _grow(machine, dict, machine.pop_mark()),
     "BUILD": calls.build,
 }

@@ -9,16 +9,18 @@ import dataclasses
 import math
 import re
 import reprlib
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from cleannet_jax import errors
+from cleannet_jax.data import arrays
 from cleannet_jax.data.layouts import unpickle_machine
 
-_MAX_DIMENSIONS = 32
-_DTYPE = re.compile(r"[|<>=]?(b1|i[1248]|u[1248]|f[248]|[SU][1-9]\d{0,8}|O[48]?)")
+_MAX_DIMENSIONS, _MAX_SIZE = 32, 2**63
+_DTYPE = re.compile(r"[|<>=]?(b1|i[1248]|u[1248]|f[248]|[SU][1-9]\d{0,5}|O[48]?)")
 
 
 @dataclasses.dataclass(eq=False, slots=True)
@@ -40,13 +42,18 @@ def build(machine: unpickle_machine.Machine) -> None:
         raise machine.error(f"refused a state for {unpickle_machine.kind_of(target)}")
     try:
         if target.dtype is None:
-            target.result = _array(machine, *state)
+            _, shape, dtype, is_fortran, content = state
+            order = "F" if is_fortran else "C"
+            target.result = _filled(machine, shape, dtype, order, content)
+        elif type(state) is tuple:
+            target.result = _ordered(target.dtype, *state[1:5])
         else:
-            target.result = _ordered(target.dtype, *state[:5])
+            raise TypeError
     except errors.InputError:
         raise
-    except (KeyError, TypeError, ValueError):
+    except (TypeError, ValueError):
         raise machine.error("refused the state of an array or of its dtype") from None
+    machine.spend(sys.getsizeof(target.result))
     machine.stack.append(target.result)
 
 
@@ -84,29 +91,11 @@ def _new_bytes(
     return machine.raw(text)
 
 
-def _new_empty_bytes(machine: unpickle_machine.Machine) -> bytes:
-    del machine
-    return b""
-
-
 def _new_slice(machine: unpickle_machine.Machine, *ends: Any) -> slice:
     del machine
     if not all(end is None or type(end) is int for end in ends):
         raise TypeError
     return slice(*ends)
-
-
-def _array(
-    machine: unpickle_machine.Machine,
-    version: Any,
-    shape: Any,
-    dtype: Any,
-    is_fortran: Any,
-    content: Any,
-) -> np.ndarray:
-    """The array that a state describes."""
-    del version
-    return _filled(machine, shape, dtype, "F" if is_fortran else "C", content)
 
 
 def _filled(
@@ -115,7 +104,7 @@ def _filled(
     """An array with a content, which is a list where the dtype is of objects."""
     if type(shape) is not tuple or len(shape) > _MAX_DIMENSIONS:
         raise TypeError
-    if not all(type(size) is int and size >= 0 for size in shape):
+    if not all(type(size) is int and 0 <= size < _MAX_SIZE for size in shape):
         raise TypeError
     if not isinstance(dtype, np.dtype):
         raise TypeError
@@ -130,17 +119,8 @@ def _filled(
         )
     if is_object:
         return _object_array(machine, raw, shape, order)
-    array = _view(raw, shape, dtype, order)
-    if dtype.kind == "U" and array.size:
-        _check_characters(machine, array)
-    return array
-
-
-def _view(
-    raw: bytes | memoryview, shape: tuple[int, ...], dtype: np.dtype, order: str
-) -> np.ndarray:
-    """The array that bytes are the content of; their number is right."""
     flat = np.frombuffer(raw, dtype) if len(raw) else np.empty(0, dtype)
+    arrays.check_characters(flat, machine.place)
     return flat.reshape(shape, order=order)
 
 
@@ -158,18 +138,10 @@ def _object_array(
     return array.reshape(shape, order=order)
 
 
-def _check_characters(machine: unpickle_machine.Machine, array: np.ndarray) -> None:
-    """Raises if text has a character that Python cannot make."""
-    codes = array.reshape(-1).view(np.dtype("u4").newbyteorder(array.dtype.byteorder))
-    if codes.max() > 0x10FFFF:
-        raise machine.error(f"found the character {codes.max():#x}, expected Unicode")
-
-
 def _ordered(
-    dtype: np.dtype, version: Any, order: Any, subtype: Any, names: Any, fields: Any
+    dtype: np.dtype, order: Any, subtype: Any, names: Any, fields: Any
 ) -> np.dtype:
     """A dtype in the byte order of its state."""
-    del version
     if order not in ("<", ">", "|", "=") or (subtype, names, fields) != (None,) * 3:
         raise TypeError
     return dtype.newbyteorder(order)
@@ -187,7 +159,7 @@ CALLS: Mapping[tuple[str, str], Callable[..., Any]] = {
     **{
         (builtins, name): function
         for builtins in _BUILTINS
-        for name, function in (("slice", _new_slice), ("bytes", _new_empty_bytes))
+        for name, function in (("slice", _new_slice), ("bytes", lambda machine: b""))
     },
 }
 RELEASES = unpickle_machine.Vocabulary(

@@ -11,6 +11,11 @@ import numpy as np
 
 from cleannet_jax import errors
 
+# What the content of a file may take of memory: so many times its size, and this.
+_MULTIPLE, _SPARE = 24, 8 << 20
+_MARK_BYTES, _OTHER_BYTES = 64, 200
+_NOTHING = object()
+
 
 @dataclasses.dataclass(eq=False, slots=True)
 class Stub:
@@ -81,8 +86,10 @@ class Machine:
         self.at = start  # where the present operation begins
         self.stack: list[Any] = []
         self.below: list[list[Any]] = []  # the stacks under the marks
-        self.memo: dict[int, Any] = {}
-        self.budget = 4 * len(buffer) + 2**20
+        # Numbers follow each other, from 0 or from 1; any others cost more.
+        self.memo: list[Any] = [_NOTHING]
+        self.others: dict[int, Any] = {}
+        self.budget = _MULTIPLE * len(buffer) + _SPARE
 
     def error(self, message: str) -> errors.InputError:
         """The error of the present operation."""
@@ -100,13 +107,13 @@ class Machine:
         """The next number."""
         return struct.unpack(layout, self.take(struct.calcsize(layout)))[0]
 
-    def line(self) -> bytes:
-        """The bytes up to the next line end, as text-mode operations have them."""
+    def line(self) -> str:
+        """The text up to the next line end."""
         start, end = self.position, self.buffer.find(b"\n", self.position)
         if end < 0:
             raise self.error("found no line end, expected one")
         self.position = end + 1
-        return bytes(self.view[start:end])
+        return str(self.view[start:end], "latin-1")
 
     def pop(self) -> Any:
         """The value on top."""
@@ -114,12 +121,42 @@ class Machine:
             raise self.error("found an empty stack, expected a value")
         return self.stack.pop()
 
+    def push_mark(self) -> None:
+        """Begins a stack of its own."""
+        self.spend(_MARK_BYTES)
+        self.below.append(self.stack)
+        self.stack = []
+
     def pop_mark(self) -> list[Any]:
         """The values above the last mark."""
         if not self.below:
             raise self.error("found no mark, expected one")
+        self.spend(-_MARK_BYTES)
         values, self.stack = self.stack, self.below.pop()
         return values
+
+    def remember(self, index: int | None) -> None:
+        """Puts the value on top in the memo; under the next number for None."""
+        value = self.pop()
+        self.stack.append(value)
+        if index is None:
+            index = len(self.memo) if self.memo[0] is not _NOTHING else 0
+        if index < len(self.memo):
+            self.memo[index] = value
+        elif index == len(self.memo):
+            self.spend(8)
+            self.memo.append(value)
+        else:
+            self.spend(_OTHER_BYTES)
+            self.others[index] = value
+
+    def recall(self, index: int) -> Any:
+        """The value of a number in the memo."""
+        value = self.others.get(index, _NOTHING)
+        value = self.memo[index] if index < len(self.memo) else value
+        if value is _NOTHING:
+            raise self.error(f"found no value number {index} in the memo, expected one")
+        return value
 
     def top(self, kind: type) -> Any:
         """The value on top, which must be of a kind."""
@@ -129,7 +166,7 @@ class Machine:
         return self.stack[-1]
 
     def spend(self, size: int) -> None:
-        """Accounts for bytes that a file can ask to be copied again and again."""
+        """Pays for bytes of memory; what is given back is below 0."""
         self.budget -= size
         if self.budget < 0:
             raise self.error("refused: the content is many times larger than the file")
@@ -158,3 +195,16 @@ def kind_of(value: Any) -> str:
     if isinstance(value, np.ndarray):
         return f"an array of shape {value.shape}"
     return f"a {type(value).__name__}"
+
+
+class _Repr(reprlib.Repr):
+    """Shows a little of a value: arrays of objects can hold others without end."""
+
+    def repr_ndarray(self, array: np.ndarray, level: int) -> str:
+        """An array by its shape."""
+        return kind_of(array)
+
+
+def shown(value: Any) -> str:
+    """Returns a value from a pickle for a message, shortened."""
+    return _Repr().repr(value)

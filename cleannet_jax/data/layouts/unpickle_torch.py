@@ -14,7 +14,7 @@ import numpy as np
 
 from cleannet_jax.data.layouts import unpickle_calls, unpickle_machine
 
-_MAX_DIMENSIONS = 32
+_MAX_DIMENSIONS, _MAX_SIZE = 32, 2**59
 # Of little-endian storages. NumPy has no bfloat16; it is two bytes of no type here.
 _TYPES: Mapping[str, str] = {
     "float64": "<f8",
@@ -157,6 +157,9 @@ def _checked(
             f"found a storage of {available} values, too few for a tensor of shape"
             f" {shape} and strides {strides} from value {offset}"
         )
+    # NumPy multiplies what is not 0, also for arrays without values.
+    if max(math.prod(filter(None, shape)), *numbers) >= _MAX_SIZE:
+        raise TypeError
     return Tensor(
         storage,
         dtype,
@@ -174,18 +177,13 @@ def _parameter(machine: unpickle_machine.Machine, data: Any, *others: Any) -> Te
     return data
 
 
-def _empty_dict(machine: unpickle_machine.Machine) -> dict:
-    del machine
-    return {}
-
-
 _CALLS: Mapping[tuple[str, str], Callable[..., Any]] = {
     **unpickle_calls.CALLS,
     ("torch._utils", "_rebuild_tensor"): _tensor,
     ("torch._utils", "_rebuild_tensor_v2"): _tensor,
     ("torch._utils", "_rebuild_tensor_v3"): _typed_tensor,
     ("torch._utils", "_rebuild_parameter"): _parameter,
-    ("collections", "OrderedDict"): _empty_dict,
+    ("collections", "OrderedDict"): lambda machine: {},
 }
 TORCH = unpickle_machine.Vocabulary(
     calls=_CALLS,

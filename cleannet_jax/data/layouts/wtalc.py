@@ -24,7 +24,7 @@ from cleannet_jax.data import agreement, text
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import dataset as dataset_lib
 from cleannet_jax.data import manifest as manifest_lib
-from cleannet_jax.data.layouts import layout, pickled, stored
+from cleannet_jax.data.layouts import layout, pickled, stored, unpickle_machine
 
 LABELS = ("segments", "labels_all")
 IDS = ("videoname", "url")
@@ -33,6 +33,8 @@ _SUFFIX = "-JOINTFeatures.npy"
 # Of the two data sets: the subset to train on, and the one to evaluate on.
 _SUBSETS = (("validation", "test"), ("training", "validation"))
 _MEBIBYTE, _GIBIBYTE = 2**20, 2**30
+# Beyond these no double is a number of seconds; whole numbers have no end.
+_LARGEST = 1e300
 
 
 class _Entry(NamedTuple):
@@ -96,7 +98,7 @@ def open_wtalc(
     name, backbone = re.fullmatch(f"(.+)-(I3D|UNT){_SUFFIX}", path.name).groups()
     annotated = path.parent / f"{name}-Annotations"
     names = _names(annotated, ids)
-    arrays = pickled.read_array(path)
+    arrays = _column(path)
     if len(arrays) != len(names):
         raise errors.InputError(
             f"{path}: found {len(arrays)} videos, expected {len(names)} as in"
@@ -146,21 +148,31 @@ def _feature_file(folder: pathlib.Path, name: str | None) -> pathlib.Path:
     return folder / wanted[0]
 
 
+def _column(path: pathlib.Path) -> np.ndarray:
+    """The array of a file with an entry a video."""
+    column = pickled.read_array(path)
+    if not column.ndim:
+        raise errors.InputError(f"{path}: found a single value, expected one a video")
+    return column
+
+
 def _names(folder: pathlib.Path, ids: str) -> list[str]:
     """The ids of the videos, in the order of all files."""
     path = folder / f"{ids}.npy"
     names = [
         _text(value, f"{path}: entry {index}")
-        for index, value in enumerate(pickled.read_array(path))
+        for index, value in enumerate(_column(path))
     ]
     if ids == "url":
         names = [re.split(r"v=|/", name)[-1] for name in names]
+    seen: set[str] = set()
     for index, name in enumerate(names):
-        if not manifest_lib.is_path_part(name) or name in names[:index]:
+        if not manifest_lib.is_path_part(name) or name in seen:
             raise errors.InputError(
                 f"{path}: entry {index}: found {reprlib.repr(name)}, expected an id"
                 " that can be part of a file name and stands there once"
             )
+        seen.add(name)
     return names
 
 
@@ -169,7 +181,7 @@ def _entries(folder: pathlib.Path, names: Sequence[str]) -> list[_Entry]:
     kinds = ["subset", "segments", "labels", "labels_all"]
     if (folder / "duration.npy").exists():
         kinds.append("duration")
-    columns = {kind: pickled.read_array(folder / f"{kind}.npy") for kind in kinds}
+    columns = {kind: _column(folder / f"{kind}.npy") for kind in kinds}
     for kind, column in columns.items():
         if len(column) != len(names):
             raise errors.InputError(
@@ -313,7 +325,7 @@ def _segment(value: Any, place: str) -> tuple[float, float]:
     """One pair of seconds."""
     numbers = list(value) if isinstance(value, list | tuple | np.ndarray) else []
     is_pair = len(numbers) == 2 and all(
-        isinstance(number, int | float | np.number) and math.isfinite(number)
+        isinstance(number, int | float | np.number) and -_LARGEST < number < _LARGEST
         for number in numbers
     )
     if not is_pair or numbers[1] < numbers[0]:
@@ -326,7 +338,8 @@ def _segment(value: Any, place: str) -> tuple[float, float]:
 
 def _duration(value: Any, place: str) -> float:
     """Seconds, which stand in an array of one number."""
-    number = np.asarray(value)
+    is_number = isinstance(value, int | float | np.number | np.ndarray)
+    number = np.asarray(value if is_number else "")
     if number.dtype.kind not in "fiu" or number.size != 1 or not 0 < number < math.inf:
         raise errors.InputError(
             f"{place}: duration: found {_shown(value)}, expected seconds above 0"
@@ -336,4 +349,4 @@ def _duration(value: Any, place: str) -> float:
 
 def _shown(value: Any) -> str:
     """A value for a message."""
-    return reprlib.repr(value)
+    return unpickle_machine.shown(value)
