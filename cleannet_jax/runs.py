@@ -11,7 +11,6 @@
 
 import contextlib
 import dataclasses
-import fcntl
 import hashlib
 import importlib.metadata
 import json
@@ -30,7 +29,7 @@ from cleannet_jax import config as config_lib
 from cleannet_jax import errors
 from cleannet_jax import streams as streams_lib
 from cleannet_jax.data import dataset as dataset_lib
-from cleannet_jax.data import files
+from cleannet_jax.data import files, folders
 
 _PACKAGES = ("cleannet_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
 _DESCRIPTION = "config.json"
@@ -109,24 +108,14 @@ def open_run(folder: str | os.PathLike, description: Description) -> Iterator[No
     """
     folder = pathlib.Path(folder)
     path = folder / _DESCRIPTION
-    if folder.exists() and not folder.is_dir():
-        raise errors.InputError(f"{folder}: found a file, expected a folder")
-    if path.exists():
-        _check_same(path, read_description(folder), description)
-    elif folder.exists() and any(folder.iterdir()):
-        raise errors.InputError(
-            f"{folder}: found files that are not of a run, expected a new folder or "
-            f"one with a {_DESCRIPTION}; choose another --out"
-        )
+    _check_folder(folder, description)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with open(folder / ".lock", "w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise errors.InputError(
-                    f"{folder}: another program is running in this folder"
-                ) from None
+        folders.make(folder)
+        with folders.locked(folder):
+            # Again: another program may have been in it in the meantime.
+            _check_folder(folder, description)
+            for part in (".", "predictions", "results"):
+                folders.remove_remains(folder / part)
             if not path.exists():
                 files.write_json(path, _as_json(description))
             files.write_json(folder / "environment.json", environment())
@@ -134,6 +123,20 @@ def open_run(folder: str | os.PathLike, description: Description) -> Iterator[No
     except OSError as error:
         place = error.filename or folder
         raise errors.InputError(f"{place}: {error.strerror}") from error
+
+
+def _check_folder(folder: pathlib.Path, description: Description) -> None:
+    """Raises unless a folder is new, or of a run of this description."""
+    path = folder / _DESCRIPTION
+    if folder.exists() and not folder.is_dir():
+        raise errors.InputError(f"{folder}: found a file, expected a folder")
+    if path.exists():
+        _check_same(path, read_description(folder), description)
+    elif not folders.is_new(folder):
+        raise errors.InputError(
+            f"{folder}: found files that are not of a run, expected a new folder or "
+            f"one with a {_DESCRIPTION}; choose another --out"
+        )
 
 
 def read_description(folder: str | os.PathLike) -> Description:

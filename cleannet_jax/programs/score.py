@@ -31,8 +31,6 @@ from cleannet_jax.programs import options
 if TYPE_CHECKING:
     from cleannet_jax import fusion
 
-WHEN_STOPPED = "nothing was written"
-
 
 def parser() -> options.Parser:
     """The options."""
@@ -108,7 +106,7 @@ def run(parsed: argparse.Namespace) -> int:
     compilation.cache(parsed.compilation_cache)
     options.check_times(parsed)
     read = parsed.proposals, parsed.scp, parsed.fuse, parsed.annotations, parsed.labels
-    options.check_output("--out", parsed.out, *read)
+    options.check_output("--out", parsed.out, *read, mark=options.DETECTIONS)
     recipe = _recipe(parsed)
     if parsed.proposals.endswith(".npz"):
         if recipe.weight is not None or recipe.suppression.kind != "none":
