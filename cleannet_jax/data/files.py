@@ -15,6 +15,8 @@ from cleannet_jax.data import folders, text
 
 # The key of a digest of all other keys.
 _CHECK = "check"
+# Keys of paths that say where a folder was: runs elsewhere have the same digests.
+_PLACES = ("predictions",)
 
 _CHUNK = 1 << 22  # Characters read at a time: bounds the memory, not the result.
 _SPACE = re.compile(r"[ \t\n\r]*")
@@ -74,11 +76,18 @@ def write_json(path: str | os.PathLike, value: Any) -> None:
 
 def write_checked_json(path: str | os.PathLike, value: Mapping[str, Any]) -> None:
     """Writes an object as `write_json` does, with a digest of it among its keys."""
-    write_json(path, {**value, _CHECK: _digest(value)})
+    write_json(path, with_digest(value))
+
+
+def with_digest(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns an object as `read_checked_json` reads it from a file."""
+    return {**value, _CHECK: _digest(value)}
 
 
 def read_checked_json(path: str | os.PathLike) -> Any:
-    """Returns what `write_checked_json` has written, or any other JSON.
+    """Returns what `write_checked_json` has written, without the digest.
+
+    JSON that has none is returned as it is: earlier versions wrote none.
 
     Raises:
       InputError: as `read_json` does, or the content is not what was written.
@@ -99,6 +108,7 @@ def _digest(value: Mapping[str, Any]) -> str:
     """A digest of an object that only its content decides, not its layout."""
     # Through JSON once, so that tuples and lists, and keys of any type, are the same.
     content = json.loads(json.dumps(value))
+    content = {key: content[key] for key in content if key not in _PLACES}
     text = json.dumps(content, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 

@@ -357,7 +357,7 @@ def _config_from_file(path: pathlib.Path) -> config_lib.Config:
         return config
     from cleannet_jax.data import files
 
-    content = files.read_json(path)
+    content = files.read_checked_json(path)
     if isinstance(content, dict) and isinstance(content.get("config"), dict):
         content = content["config"]
     if not isinstance(content, dict):
