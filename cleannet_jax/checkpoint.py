@@ -5,12 +5,16 @@ and the position of the input pipeline. It appears whole or not at all, and has 
 of all of this, by which damage on the disk is known: other numbers are never restored.
 """
 
+import contextlib
 import hashlib
 import json
+import logging
 import os
 import pathlib
 import shutil
-from collections.abc import Callable
+import sys
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -22,6 +26,7 @@ from cleannet_jax.data import files, folders
 
 # What orbax calls the folder of a checkpoint that it is writing.
 _UNFINISHED = ".orbax-checkpoint-tmp"
+_LOUD = ("absl", "asyncio", "concurrent.futures")
 
 
 class Checkpoint(NamedTuple):
@@ -75,7 +80,8 @@ def save(manager: ocp.CheckpointManager, step: int, state: Any, pipeline: Any) -
         digest=ocp.args.JsonSave(files.with_digest(record)),
     )
     try:
-        manager.save(step, args=content)
+        with _quietly():
+            manager.save(step, args=content)
         for folder, _, _ in os.walk(_place(manager, step)):
             folders.sync(folder)
         folders.sync(manager.directory)
@@ -182,7 +188,8 @@ def _restore(manager: ocp.CheckpointManager, step: int, like: Any) -> Checkpoint
         state=ocp.args.StandardRestore(target), pipeline=ocp.args.JsonRestore()
     )
     try:
-        restored = manager.restore(step, args=content)
+        with _quietly():
+            restored = manager.restore(step, args=content)
         state, pipeline = restored["state"], restored["pipeline"]
         found = _content(step, jax.device_get(state), pipeline)
     except Exception as error:
@@ -193,6 +200,42 @@ def _restore(manager: ocp.CheckpointManager, step: int, like: Any) -> Checkpoint
     if record and found != record["content"]:
         raise _Damage("its values are not those that were saved")
     return Checkpoint(step, state, pipeline)
+
+
+_PREVIOUS: list[Callable[[Any], Any]] = []
+
+
+def _drop_late(died: Any) -> None:
+    """Drops what TensorStore calls back when what it was to tell has already failed.
+
+    It stays in place, as these come at any time after a failure.
+    """
+    if "Event loop is closed" not in str(died.exc_value):
+        _PREVIOUS[0](died)
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Leaves it to the caller to report what goes wrong in the block, in one line.
+
+    Orbax saves and restores in a dozen threads, each of which would print what it has
+    died of. The first of their errors is raised all the same.
+    """
+    if sys.unraisablehook is not _drop_late:
+        _PREVIOUS[:] = [sys.unraisablehook]
+        sys.unraisablehook = _drop_late
+    loggers = [logging.getLogger(name) for name in _LOUD]
+    levels = [logger.level for logger in loggers]
+    hook = threading.excepthook
+    threading.excepthook = lambda died: None
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        threading.excepthook = hook
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _place(manager: ocp.CheckpointManager, step: int) -> pathlib.Path:

@@ -46,7 +46,7 @@ def run(found, number, *, seed=0, every=50):
     for name in ("results", "predictions"):
         shutil.rmtree(unfinished / name)
     for kind, source in (("finished", whole), ("unfinished", unfinished)):
-        place = found.folder / "flips" / kind / "trial"
+        place = found.folder / "flips" / f"{kind} trial"
         wanted = _read(source)
         # As likely in each file: most bytes are those of a few.
         files = [
