@@ -30,11 +30,11 @@ def campaign(*arguments):
 
 # One of many operations each, so that either takes some seconds.
 def test_a_sample_of_converting():
-    assert "operations passed" in campaign("--sample", "20", "--only", "convert")
+    assert "operations passed" in campaign("--sample", "40", "--only", "convert")
 
 
 def test_a_sample_of_training_and_localizing():
-    found = campaign("--sample", "40", "--only", "train,localize")
+    found = campaign("--sample", "100", "--only", "train,localize")
     assert found.count("operations passed") == 2
 
 
