@@ -167,7 +167,7 @@ def _run_cell(
     own, cell = config_of(config, method, seed), _cell_folder(folder, method, seed)
     description = runs.describe(own, dataset, where)
     with runs.open_run(cell, description):
-        if (cell / "results" / f"{method}.json").exists():
+        if _is_done(cell, method, dataset):
             return
         classified: Params = {}
         saved = snippets_lib.open_for(own, dataset)
@@ -195,7 +195,7 @@ def _classify(
     run = folder / "classifiers" / f"{config.classifier}-seed{config.seed}"
     description = runs.describe(config, dataset, where)
     with runs.open_run(run, description):
-        if runs.read_model(run) is None:
+        if not _has_model(run):
             params = {"head": train.train_classifier(config, dataset, run)}
             runs.write_model(run, description, dataset, params)
         # Read again, so that what follows does not depend on when it was trained.
@@ -212,6 +212,46 @@ def _classify(
                     progress=lambda done, total: bar.update(),
                 )
     return params, snippets_lib.open_folder(run / "scp", dataset)
+
+
+def _has_model(run: pathlib.Path) -> bool:
+    """Whether a run has its model; one that is damaged is to be written anew."""
+    if not (run / "model.json").exists():
+        return False
+    damage = runs.params_damage(run)
+    if damage:
+        print(f"warning: {damage}; this is done now", flush=True)
+    return not damage
+
+
+def _is_done(cell: pathlib.Path, method: str, dataset: dataset_lib.Dataset) -> bool:
+    """Whether a cell has its results; damaged ones are to be made anew.
+
+    Raises:
+      InputError: they are of other annotations than those that there are now.
+    """
+    results = cell / "results" / f"{method}.json"
+    if not results.exists():
+        return False
+    try:
+        content = files.read_checked_json(results)
+        wanted = content.get("predictions_digest")
+        predictions = cell / "predictions" / f"{method}.json"
+        # Results of earlier versions have no digests.
+        is_whole = wanted in (None, runs.digest_of_file(predictions))
+    except (errors.InputError, OSError, AttributeError):
+        is_whole = False
+    if not is_whole:
+        print(f"warning: {results}: damaged: made anew", flush=True)
+        return False
+    truth = content.get("ground_truth_digest")
+    if truth not in (None, runs.ground_truth_digest(dataset)):
+        raise errors.InputError(
+            f"{results}: the annotations to evaluate on have changed since this was"
+            " written, and the table would mix both; bring them back as they were, or"
+            f" delete {cell.parent}/*/results, and all cells are evaluated anew"
+        )
+    return True
 
 
 def _cell(method: str, seed: int) -> str:
@@ -237,7 +277,7 @@ def collect(
         for seed in seeds:
             path = _cell_folder(folder, method, seed) / "results" / f"{method}.json"
             if path.exists():
-                report = files.read_json(path)
+                report = files.read_checked_json(path)
                 rows[seed] = [*report["map"], report["mean"]]
                 cautions[_cell(method, seed)] = results_lib.cautions(report)
         if rows:

@@ -18,7 +18,7 @@ import numpy as np
 
 from cleannet_jax import errors, logs
 from cleannet_jax.data import annotations as annotations_lib
-from cleannet_jax.data import arrays, files
+from cleannet_jax.data import arrays, files, folders
 from cleannet_jax.data import dataset as dataset_lib
 from cleannet_jax.data import manifest as manifest_lib
 from cleannet_jax.data.layouts import feature_folder
@@ -93,27 +93,52 @@ def convert(
     dataset = dataclasses.replace(dataset, manifest=manifest)
     folder = pathlib.Path(folder)
     try:
-        _start(folder, dataset, float16)
-        converted, left_out = _write_videos(dataset, folder, float16, progress)
-        report = Report(
-            name=dataset.manifest.name,
-            folder=str(folder),
-            annotated=len(dataset.annotations.videos),
-            converted=converted,
-            kept=len(dataset.ids) - converted - len(left_out),
-            left_out=left_out,
-            notes=dataset.notes,
-        )
-        files.write_json(folder / REPORT, dataclasses.asdict(report))
-        if len(left_out) == len(dataset.ids):
-            reason = next(iter(left_out.values()), "the data set has none")
-            raise errors.InputError(f"{folder}: no video was converted: {reason}")
-        files.write_json(folder / _ANNOTATIONS, _content(dataset.annotations))
-        manifest_lib.write_manifest(folder / "manifest.json", dataset.manifest)
+        identity = _identity(dataset, float16)
+        _check_folder(folder, dataset, identity)
+        folders.make(folder)
+        with folders.locked(folder):
+            _start(folder, dataset, identity)
+            return _convert(dataset, folder, float16, progress)
     except OSError as error:
         place = error.filename or folder
         raise errors.InputError(f"{place}: {error.strerror}") from error
+
+
+def _convert(
+    dataset: dataset_lib.Dataset,
+    folder: pathlib.Path,
+    float16: bool,
+    progress: Callable[[int, int], None] | None,
+) -> Report:
+    """Converts into a folder that nobody else is in."""
+    streams = dataset.manifest.streams.names
+    converted, left_out = _write_videos(dataset, folder, float16, progress)
+    report = Report(
+        name=dataset.manifest.name,
+        folder=str(folder),
+        annotated=len(dataset.annotations.videos),
+        converted=converted,
+        kept=len(dataset.ids) - converted - len(left_out),
+        left_out=left_out,
+        notes=dataset.notes,
+    )
+    # The manifest says that all is there: what it speaks of is on the disk before it.
+    for stream in streams:
+        folders.sync(folder / stream)
+    files.write_json(folder / REPORT, _as_file(report))
+    if len(left_out) == len(dataset.ids):
+        reason = next(iter(left_out.values()), "the data set has none")
+        raise errors.InputError(f"{folder}: no video was converted: {reason}")
+    files.write_json(folder / _ANNOTATIONS, _content(dataset.annotations))
+    manifest_lib.write_manifest(folder / "manifest.json", dataset.manifest)
     return report
+
+
+def _as_file(report: Report) -> dict[str, Any]:
+    """A report without what depends on how often the conversion was stopped."""
+    content = dataclasses.asdict(report)
+    content["converted"] += content.pop("kept")
+    return content
 
 
 def report_text(report: Report, *, limit: int = 20) -> str:
@@ -137,30 +162,39 @@ def report_text(report: Report, *, limit: int = 20) -> str:
     return "\n".join(lines)
 
 
-def _start(folder: pathlib.Path, dataset: dataset_lib.Dataset, float16: bool) -> None:
-    """Makes the folder, or makes sure that it is of the same conversion."""
+def _check_folder(
+    folder: pathlib.Path, dataset: dataset_lib.Dataset, identity: dict[str, Any]
+) -> None:
+    """Raises unless a folder is new, or of the same conversion."""
     if folder.exists() and not folder.is_dir():
         raise errors.InputError(f"{folder}: found a file, expected a folder")
-    wanted = _identity(dataset, float16)
     path = folder / _START
     if path.exists():
         found = files.read_json(path)
-        if found != wanted:
+        if found != identity:
             raise errors.InputError(
                 f"{folder}: holds another conversion, or one with other options"
-                f" ({_difference(found, wanted)}); choose another folder"
+                f" ({_difference(found, identity)}); choose another folder"
             )
-    elif folder.exists() and any(folder.iterdir()):
+    elif not folders.is_new(folder, dataset.manifest.streams.names):
         raise errors.InputError(
             f"{folder}: found files that no conversion has made, expected a new or an"
             " empty folder"
         )
+
+
+def _start(
+    folder: pathlib.Path, dataset: dataset_lib.Dataset, identity: dict[str, Any]
+) -> None:
+    """Marks a folder as that of this conversion, and makes what is in it."""
+    # Again: another program may have been in it in the meantime.
+    _check_folder(folder, dataset, identity)
+    folders.remove_remains(folder)
+    if not (folder / _START).exists():
+        files.write_json(folder / _START, identity)
     for stream in dataset.manifest.streams.names:
-        (folder / stream).mkdir(parents=True, exist_ok=True)
-        # What is left of files that were being written when the program was killed.
-        for remains in (folder / stream).glob(".*.npy.*"):
-            remains.unlink()
-    files.write_json(path, wanted)
+        folders.make(folder / stream)
+        folders.remove_remains(folder / stream)
 
 
 def _identity(dataset: dataset_lib.Dataset, float16: bool) -> dict[str, Any]:
@@ -235,7 +269,7 @@ def _write_video(
             dataset.manifest, stream=name, video_id=video_id
         )
         array = _stored_type(array, float16)
-        with files.open_atomic(folder / path, "wb") as file:
+        with files.open_atomic(folder / path, "wb", is_bulk=True) as file:
             np.lib.format.write_array(file, array, allow_pickle=False)
 
 

@@ -88,6 +88,7 @@ def open_dataset(config: config_lib.Config, data: str | None) -> dataset_lib.Dat
     )
     warnings = tuple(validation.summary_lines(report))
     dataset = dataclasses.replace(dataset, warnings=warnings)
+    dataset = dataset_lib.verified(dataset, report.digests)
     return dataset_lib.scaled(dataset, config.feature_scales)
 
 
@@ -262,8 +263,13 @@ def evaluate_rows(
         if name == next(reversed(models)):
             more = collapse.cautions(model.config, folder)
             report = dataclasses.replace(report, warnings=(*report.warnings, *more))
-        content = results.as_dict(report) | {"generated_data": dataset.generated}
-        files.write_json(folder / "results" / f"{name}.json", content)
+        path = _predictions_path(folder, name)
+        content = results.as_dict(report) | {
+            "generated_data": dataset.generated,
+            "predictions_digest": runs.digest_of_file(path),
+            "ground_truth_digest": runs.ground_truth_digest(dataset),
+        }
+        files.write_checked_json(folder / "results" / f"{name}.json", content)
         rows.append(Row(name, report))
     return rows
 

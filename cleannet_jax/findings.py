@@ -5,7 +5,6 @@ Every finding names its video. Lengths are in snippets, durations in seconds.
 """
 
 import collections
-import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -15,6 +14,7 @@ import numpy as np
 from cleannet_jax import errors
 from cleannet_jax.data import agreement, arrays, units
 from cleannet_jax.data import annotations as annotations_lib
+from cleannet_jax.data import dataset as dataset_lib
 from cleannet_jax.data import manifest as manifest_lib
 from cleannet_jax.data.layouts import feature_folder
 from cleannet_jax.ops import segments
@@ -225,8 +225,7 @@ def values_of(
     except arrays.ArrayError as error:
         # Damage that headers do not show.
         return Values(b"", (), (), str(error))
-    digest = hashlib.blake2b(digest_size=16)
-    squares, is_constant = [], []
+    squares, is_constant, streams_read = [], [], []
     problem = ""
     for name, stored in zip(manifest.streams.names, streams, strict=True):
         # Float32 is what training reads, and larger values are infinite there.
@@ -234,10 +233,11 @@ def values_of(
             values = np.ascontiguousarray(stored, np.float32)
         found = not_finite(values)
         problem = problem or (found and f"stream {name!r}: {found}")
-        digest.update(values.data)
+        streams_read.append(values)
         squares.append(0.0 if found else float(np.mean(np.square(values, dtype=float))))
         is_constant.append(len(values) > 1 and bool((values == values[0]).all()))
-    return Values(digest.digest(), tuple(squares), tuple(is_constant), problem)
+    digest = dataset_lib.digest(streams_read)
+    return Values(digest, tuple(squares), tuple(is_constant), problem)
 
 
 def value_findings(

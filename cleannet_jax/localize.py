@@ -7,7 +7,6 @@ done with it stay independent. Times are in snippets until `localize` converts t
 import dataclasses
 import functools
 import os
-import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -15,7 +14,7 @@ import jax
 import numpy as np
 
 from cleannet_jax import config as config_lib
-from cleannet_jax import errors, methods
+from cleannet_jax import methods
 from cleannet_jax import streams as streams_lib
 from cleannet_jax.data import dataset as dataset_lib
 from cleannet_jax.data import pipeline
@@ -205,9 +204,24 @@ def localize(
     Returns:
       The detections of each model.
     """
+    if scp is None:
+        return _localize(models, dataset, ids, None, progress)
+    snippets_lib.check_folder(scp)
+    with snippets_lib.rewritten(scp):
+        found = _localize(models, dataset, ids, scp, progress)
+        snippets_lib.write_index(scp, dataset, ids)
+    return found
+
+
+def _localize(
+    models: Sequence[Model],
+    dataset: dataset_lib.Dataset,
+    ids: Sequence[str],
+    scp: str | os.PathLike | None,
+    progress: Callable[[int, int], None] | None,
+) -> list[average_precision.Instances]:
+    """The detections of each model; SCPs of the first one go to a folder."""
     found: list[list[Detections]] = [[] for _ in models]
-    if scp is not None:
-        pathlib.Path(scp).mkdir(parents=True, exist_ok=True)
 
     def finish(video_id: str, waits: list[Callable[[], Detections]]) -> None:
         video = dataset.videos[video_id]
@@ -235,8 +249,6 @@ def localize(
         pending = video_id, waits
     if pending:
         finish(*pending)
-    if scp is not None:
-        snippets_lib.write_index(scp, dataset, ids)
     return [_instances(videos, ids, dataset) for videos in found]
 
 
@@ -273,17 +285,6 @@ def _instances(
     )
 
 
-def check_scp_folder(folder: str | os.PathLike) -> None:
-    """Raises an InputError if a folder holds anything else than SCPs."""
-    folder = pathlib.Path(folder)
-    foreign = folder.exists() and not (folder / "scp.json").exists()
-    if foreign and (not folder.is_dir() or any(folder.iterdir())):
-        raise errors.InputError(
-            f"{folder}: found something else there, expected a new folder or one with "
-            "scp.json"
-        )
-
-
 def write_scp(
     params: Params,
     dataset: dataset_lib.Dataset,
@@ -304,17 +305,16 @@ def write_scp(
         scp.json, last.
       progress: called with the number of videos done and of all videos.
     """
-    folder = pathlib.Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    for done, (video_id, example) in enumerate(_examples(dataset, ids, config), 1):
-        length = int(example["length"])
-        padded = predict_padded(
-            params["head"], example["features"], length, dataset.streams, config
-        )
-        snippets_lib.write(folder, video_id, unpadded(padded, length))
-        if progress:
-            progress(done, len(ids))
-    snippets_lib.write_index(folder, dataset, ids)
+    with snippets_lib.rewritten(folder):
+        for done, (video_id, example) in enumerate(_examples(dataset, ids, config), 1):
+            length = int(example["length"])
+            padded = predict_padded(
+                params["head"], example["features"], length, dataset.streams, config
+            )
+            snippets_lib.write(folder, video_id, unpadded(padded, length))
+            if progress:
+                progress(done, len(ids))
+        snippets_lib.write_index(folder, dataset, ids)
 
 
 def _examples(

@@ -185,7 +185,7 @@ def open_folder(
         categories=categories,
     )
     return dataclasses.replace(
-        opened,
+        dataset_lib.verified(opened, report.digests),
         annotations=annotations,
         notes=strange + tuple(f"left out: {found.message}" for found in report.errors),
         warnings=tuple(validation.summary_lines(report)),

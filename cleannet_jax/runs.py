@@ -11,16 +11,16 @@
 
 import contextlib
 import dataclasses
-import fcntl
 import hashlib
 import importlib.metadata
 import json
 import os
 import pathlib
 import platform
+import types
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -30,13 +30,27 @@ from cleannet_jax import config as config_lib
 from cleannet_jax import errors
 from cleannet_jax import streams as streams_lib
 from cleannet_jax.data import dataset as dataset_lib
-from cleannet_jax.data import files
+from cleannet_jax.data import files, folders
+from cleannet_jax.data import manifest as manifest_lib
 
 _PACKAGES = ("cleannet_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
 _DESCRIPTION = "config.json"
 _MODEL = "model.json"
 _PARAMS = "model.npz"
 MODEL_VERSION = 1
+
+# Keys of a manifest that change what features are, or when.
+_MANIFEST = (
+    "streams",
+    "stride_frames",
+    "window_frames",
+    "offset_frames",
+    "fps",
+    "train_subset",
+    "evaluation_subset",
+)
+# Where a video's SCP and what goes with it are, in a folder of SCPs.
+_SCORES = (".", "attention", "video")
 
 
 class Description(NamedTuple):
@@ -49,6 +63,8 @@ class Description(NamedTuple):
       streams: of the features.
       generated: whether the features are made up rather than recorded.
       digest: of ids, lengths and labels of the training videos, in order.
+      inputs: what else a run must not change in while it is gone on with, by name, as
+        JSON holds it: see `_inputs`. Runs of earlier versions have none.
     """
 
     config: config_lib.Config
@@ -57,6 +73,7 @@ class Description(NamedTuple):
     streams: streams_lib.Streams
     generated: bool
     digest: str
+    inputs: Mapping[str, Any] = types.MappingProxyType({})
 
 
 class Timebase(NamedTuple):
@@ -91,8 +108,67 @@ def describe(
         dataset.categories,
         dataset.streams,
         dataset.generated,
-        hashlib.sha256(json.dumps(facts).encode()).hexdigest(),
+        _sha256(facts),
+        _inputs(config, dataset),
     )
+
+
+def ground_truth_digest(dataset: dataset_lib.Dataset) -> str:
+    """A digest of all that evaluating reads of a dataset's annotations."""
+    facts = [
+        (
+            video.id,
+            video.subset,
+            video.labels,
+            video.segments.tolist(),
+            video.ambiguous.tolist(),
+            video.duration,
+        )
+        for video in dataset.annotations.videos.values()
+        if video.subset == dataset.evaluation_subset
+    ]
+    return _sha256(facts)
+
+
+def _inputs(config: config_lib.Config, dataset: dataset_lib.Dataset) -> dict[str, Any]:
+    """What a run reads beside its config and its labels, each under a name.
+
+    Of the manifest, what changes what features are or when they are. Features by their
+    values, which validation has read; files of other programs by their bytes.
+    """
+    videos = [dataset.videos[i] for i in (*dataset.train_ids, *dataset.evaluation_ids)]
+    found: dict[str, Any] = {}
+    if dataset.manifest:
+        content = manifest_lib.manifest_content(dataset.manifest)
+        found = {name: content[name] for name in _MANIFEST}
+    found["times of videos"] = _sha256(
+        [(video.id, video.timebase, video.duration) for video in videos]
+    )
+    if dataset.digests:
+        found["features"] = _sha256(
+            [(video.id, dataset.digests[video.id].hex()) for video in videos]
+        )
+    if config.scores:
+        folder = pathlib.Path(config.scores)
+        names = [f"{part}/{video.id}.npy" for video in videos for part in _SCORES]
+        found["scores"] = _digest_of_files(folder, ["scp.json", *names])
+    if config.heads:
+        found["heads"] = _digest_of_files(pathlib.Path(config.heads), ["."])
+    return json.loads(json.dumps(found))
+
+
+def _digest_of_files(folder: pathlib.Path, names: Sequence[str]) -> str:
+    """A digest of those of some files that are there."""
+    paths = {name: folder / name for name in names}
+    return _sha256(
+        [(name, digest_of_file(path)) for name, path in paths.items() if path.is_file()]
+    )
+
+
+def _sha256(facts: Any) -> str:
+    """A digest of what JSON can hold."""
+    text = json.dumps(facts)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @contextlib.contextmanager
@@ -109,31 +185,35 @@ def open_run(folder: str | os.PathLike, description: Description) -> Iterator[No
     """
     folder = pathlib.Path(folder)
     path = folder / _DESCRIPTION
-    if folder.exists() and not folder.is_dir():
-        raise errors.InputError(f"{folder}: found a file, expected a folder")
-    if path.exists():
-        _check_same(path, read_description(folder), description)
-    elif folder.exists() and any(folder.iterdir()):
-        raise errors.InputError(
-            f"{folder}: found files that are not of a run, expected a new folder or "
-            f"one with a {_DESCRIPTION}; choose another --out"
-        )
+    _check_folder(folder, description)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with open(folder / ".lock", "w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise errors.InputError(
-                    f"{folder}: another program is running in this folder"
-                ) from None
+        folders.make(folder)
+        with folders.locked(folder):
+            # Again: another program may have been in it in the meantime.
+            _check_folder(folder, description)
+            for part in (".", "predictions", "results"):
+                folders.remove_remains(folder / part)
             if not path.exists():
-                files.write_json(path, _as_json(description))
+                files.write_checked_json(path, _as_json(description))
             files.write_json(folder / "environment.json", environment())
             yield
     except OSError as error:
         place = error.filename or folder
         raise errors.InputError(f"{place}: {error.strerror}") from error
+
+
+def _check_folder(folder: pathlib.Path, description: Description) -> None:
+    """Raises unless a folder is new, or of a run of this description."""
+    path = folder / _DESCRIPTION
+    if folder.exists() and not folder.is_dir():
+        raise errors.InputError(f"{folder}: found a file, expected a folder")
+    if path.exists():
+        _check_same(path, read_description(folder), description)
+    elif not folders.is_new(folder):
+        raise errors.InputError(
+            f"{folder}: found files that are not of a run, expected a new folder or "
+            f"one with a {_DESCRIPTION}; choose another --out"
+        )
 
 
 def read_description(folder: str | os.PathLike) -> Description:
@@ -147,7 +227,7 @@ def read_description(folder: str | os.PathLike) -> Description:
         raise errors.InputError(
             f"{folder}: no {_DESCRIPTION} in it, expected the folder of a run"
         )
-    return _parse(files.read_json(path), path)
+    return _parse(files.read_checked_json(path), path)
 
 
 def write_model(
@@ -175,9 +255,11 @@ def write_model(
         },
     }
     flat = {"/".join(path): leaf for path, leaf in _leaves(params)}
-    with files.open_atomic(pathlib.Path(folder) / _PARAMS, "wb") as file:
+    path = pathlib.Path(folder) / _PARAMS
+    with files.open_atomic(path, "wb") as file:
         np.savez(file, **flat)
-    files.write_json(pathlib.Path(folder) / _MODEL, content)
+    content["params"] = digest_of_file(path)
+    files.write_checked_json(pathlib.Path(folder) / _MODEL, content)
 
 
 def read_model(folder: str | os.PathLike) -> Model | None:
@@ -189,7 +271,7 @@ def read_model(folder: str | os.PathLike) -> Model | None:
     path = pathlib.Path(folder) / _MODEL
     if not path.exists():
         return None
-    content = files.read_json(path)
+    content = files.read_checked_json(path)
     version = content.get("version") if isinstance(content, dict) else None
     if version != MODEL_VERSION:
         raise errors.InputError(
@@ -209,6 +291,9 @@ def read_params(folder: str | os.PathLike) -> Any:
       InputError: the file is absent or damaged.
     """
     path = pathlib.Path(folder) / _PARAMS
+    damage = params_damage(folder)
+    if damage:
+        raise errors.InputError(damage)
     tree: dict[str, Any] = {}
     try:
         with np.load(path, allow_pickle=False) as content:
@@ -223,6 +308,34 @@ def read_params(folder: str | os.PathLike) -> Any:
             f"{path}: not the parameters of a run: {error}"
         ) from None
     return tree
+
+
+def params_damage(folder: str | os.PathLike) -> str:
+    """What is wrong with the parameters of a run's model, a line; empty if nothing is.
+
+    A model of an earlier version has no digest of them.
+    """
+    place = pathlib.Path(folder)
+    try:
+        content = files.read_checked_json(place / _MODEL)
+        wanted = content.get("params") if isinstance(content, dict) else None
+        found = wanted and digest_of_file(place / _PARAMS)
+    except errors.InputError as error:
+        return str(error)
+    except OSError as error:
+        return f"{place / _PARAMS}: {error.strerror}"
+    if found == wanted:
+        return ""
+    return (
+        f"{place / _PARAMS}: damaged: not the parameters that {_MODEL} speaks of; the"
+        " command that trained the run writes them anew"
+    )
+
+
+def digest_of_file(path: str | os.PathLike) -> str:
+    """A digest of the bytes of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _leaves(
@@ -258,6 +371,7 @@ def _parse(content: Any, path: pathlib.Path) -> Description:
             streams_lib.Streams(tuple(names), widths),
             content["generated"],
             content["digest"],
+            content.get("inputs", {}),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise errors.InputError(
@@ -279,6 +393,7 @@ def _as_json(description: Description) -> dict[str, Any]:
     """A description as JSON holds it."""
     content = description._asdict()
     streams = content.pop("streams")
+    content["inputs"] = dict(description.inputs)
     return content | {
         "config": dataclasses.asdict(description.config),
         "stream_names": list(streams.names),
@@ -289,11 +404,29 @@ def _as_json(description: Description) -> dict[str, Any]:
 def _check_same(path: pathlib.Path, found: Description, wanted: Description) -> None:
     """Raises unless a run was started with what is wanted now."""
     before, now = (json.loads(json.dumps(_as_json(x))) for x in (found, wanted))
+    inputs, wanted_inputs = before.pop("inputs"), now.pop("inputs")
     before |= before.pop("config")
     now |= now.pop("config")
+    if before.pop("digest") != now.pop("digest"):
+        raise _changed(path, "the ids, lengths or labels of the training videos")
     for name, value in now.items():
         if before[name] != value:
             raise errors.InputError(
                 f"{path}: a run with {name} {before[name]!r}, expected {value!r}; "
                 "choose another --out, or repeat the command that started this run"
             )
+    # A run of an earlier version has not noted what it reads, and goes on.
+    for name, value in wanted_inputs.items():
+        if inputs and inputs.get(name) != value:
+            is_digest = name in ("times of videos", "features", "scores", "heads")
+            what = name if is_digest else f"{name} of the manifest"
+            values = "" if is_digest else f", {inputs.get(name)!r} to {value!r},"
+            raise _changed(path, f"the {what}{values}")
+
+
+def _changed(path: pathlib.Path, what: str) -> errors.InputError:
+    """The error of a run whose data are others now."""
+    return errors.InputError(
+        f"{path}: {what} have changed since this run was started, and going on would"
+        " mix both; bring the data back as they were, or choose another --out"
+    )

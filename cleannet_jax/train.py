@@ -291,9 +291,12 @@ def train_stage(
       Interrupted: SIGINT or SIGTERM came; everything is saved.
     """
     # Resuming, in this order:
-    # 1. The state and the pipeline position of the latest checkpoint, if there is one.
+    # 1. The state and the pipeline position of the latest whole checkpoint, if there is
+    #    one. Damaged ones are set aside: their steps are taken, and saved, again.
     # 2. The metrics up to there; later lines are written again.
-    manager = checkpoint.open_manager(run / "checkpoints" / stage.name)
+    place = run / "checkpoints" / stage.name
+    checkpoint.remove_remains(place)
+    manager = checkpoint.open_manager(place)
     batches = _batches(stage, dataset, saved)
     state = create_train_state(stage, params)
     restored = checkpoint.restore_latest(manager, state)
@@ -301,11 +304,22 @@ def train_stage(
         state = jax.device_put(restored.state)
         batches.set_state(restored.pipeline)
     done = restored.step if restored else 0
+    if done < (manager.latest_step() or 0):
+        checkpoint.set_aside(manager, after=done)
+    expected = {
+        stage.first_step + step
+        for step in range(1, done + 1)
+        if _is_logged(stage, step)
+    }
     if done == stage.steps:
+        logs.check_metrics(run, stage.name, expected)
         checkpoint.save(manager, done, state, batches.get_state())
         manager.close()
         return state.params
-    log = logs.MetricsLog(run, first_step=stage.first_step + done + 1)
+    first_step = stage.first_step + done + 1
+    log = logs.MetricsLog(
+        run, first_step=first_step, stage=stage.name, expected=expected
+    )
     bar = logs.progress_bar(f"stage {stage.name}", total=stage.steps, done=done)
     with logs.stop_requests() as stop, bar:
         checked = last_positive = done
@@ -314,8 +328,8 @@ def train_stage(
             state, metrics = train_step(state, next(batches), stage)
             bar.update()
             stopping = bool(stop)
-            due = step == stage.steps or step % stage.config.checkpoint_every == 0
-            logged = due or step % stage.config.log_every == 0
+            due = _is_saved(stage, step)
+            logged = _is_logged(stage, step)
             if logged or stopping:
                 values = {name: float(value) for name, value in metrics.items()}
                 _check_finite(values, f"{run}: stage {stage.name}", checked, step)
@@ -331,6 +345,8 @@ def train_stage(
                     print(f"{run}: {said}", flush=True)
                     told = True
             if due or stopping:
+                # On the disk first: a checkpoint speaks of the lines until then.
+                log.sync()
                 checkpoint.save(manager, step, state, batches.get_state())
             if stopping:
                 break
@@ -343,6 +359,16 @@ def train_stage(
             "same command goes on from there",
         )
     return state.params
+
+
+def _is_saved(stage: Stage, step: int) -> bool:
+    """Whether a checkpoint is due after a step."""
+    return step == stage.steps or step % stage.config.checkpoint_every == 0
+
+
+def _is_logged(stage: Stage, step: int) -> bool:
+    """Whether a step has a line in metrics.jsonl."""
+    return _is_saved(stage, step) or step % stage.config.log_every == 0
 
 
 def _batches(

@@ -80,6 +80,7 @@ class Report:
       lengths: T of every video with usable features, by id.
       values_read: whether the values were read too, or only the headers.
       findings: errors and warnings, those of one kind not necessarily together.
+      digests: of the values of every video whose values were read, by id.
     """
 
     name: str
@@ -89,6 +90,7 @@ class Report:
     lengths: Mapping[str, int]
     values_read: bool
     findings: tuple[findings_lib.Finding, ...]
+    digests: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
 
     @property
     def errors(self) -> tuple[findings_lib.Finding, ...]:
@@ -172,6 +174,7 @@ def validate(
         lengths=lengths,
         values_read=read_values,
         findings=tuple(findings),
+        digests={name: found.digest for name, found in values.items()},
     )
 
 

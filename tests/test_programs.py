@@ -219,3 +219,115 @@ def test_python_m_and_bin_are_the_command(tmp_path):
         )
         assert done.returncode == 2
         assert done.stderr.startswith("error: --dataset: found 'kinetics', expected")
+
+
+INTERRUPT = """
+import os, signal, sys, time
+from cleannet_jax.programs import main
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == {name!r}:
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(5)
+            except BaseException:  # As packages do whose parts may be missing.
+                pass
+
+sys.meta_path.insert(0, Finder())
+sys.exit(main.main({arguments!r}))
+"""
+
+
+@pytest.mark.parametrize("name", ["cleannet_jax.programs.train", "jax", "optax"])
+def test_an_early_interrupt_is_one_line_and_130(name, tmp_path):
+    arguments = ["train", "--dataset", "thumos14", "--out", str(tmp_path / "run")]
+    code = INTERRUPT.format(name=name, arguments=arguments)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 130, done.stderr
+    assert done.stderr.startswith("stopped; ") and done.stderr.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_interrupt_says_what_was_written(tmp_path, monkeypatch):
+    out = tmp_path / "out.json"
+
+    before, after = [], [lambda: out.write_text("{}")]
+
+    def run(parsed):
+        for write in written:
+            write()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cleannet_jax.programs.score.run", run)
+    command = ["score", "--scp", tmp_path, "--proposals", "p.json", "--out", out]
+    for written, said in (  # noqa: B007
+        (before, "nothing was written"),
+        (after, f"written: {out}"),
+    ):
+        done = programs.run(*command)
+        assert done.returncode == 130 and done.stderr == f"stopped; {said}\n"
+
+
+def test_no_output_takes_the_place_of_an_input(feature_folder, tmp_path, monkeypatch):
+    data = feature_folder
+    monkeypatch.chdir(data)
+    found = data / "found.json"
+    found.write_text('{"version": "VERSION 1.3", "results": {}}')
+    os.link(data / "manifest.json", tmp_path / "same.json")
+    (data / "link.json").symlink_to("annotations.json")
+    mark = options.DETECTIONS
+    for name in (
+        "annotations.json",
+        "../data/annotations.json",
+        "link.json",
+        "manifest.json",
+        "rgb/video00.npy",
+        data / "convert_report.json",
+    ):
+        (data / "convert_report.json").write_text("{}")
+        with pytest.raises(errors.InputError, match="--out: .* input of this command"):
+            options.check_output("--out", str(name), str(data), mark=mark)
+    with pytest.raises(errors.InputError, match="is an input of this command"):
+        options.check_output("--out", str(tmp_path / "same.json"), "manifest.json")
+    # What this command has written, a new name, and a file somewhere else.
+    (tmp_path / "other.json").write_text("{}")
+    for name in (found, data / "new.json", tmp_path / "other.json", None):
+        options.check_output("--out", name and str(name), str(data), mark=mark)
+
+
+def test_localize_replaces_nothing_but_its_own(feature_folder, tmp_path):
+    small = ["--head-steps", "1", "--steps", "1", "--generator-width", "4"]
+    small += ["--tious", "0.5", "--anchor-sizes", "4", "--num-buckets", "1"]
+    run, data = tmp_path / "run", feature_folder
+    train = ["train", "--dataset", "thumos14", "--data", data, "--method", "plain"]
+    assert programs.run(*train, *small, "--out", run).returncode == 0
+    for out in (
+        data / "annotations.json",
+        data / "manifest.json",
+        run / "model.json",
+        run / "predictions" / "plain.json",
+        run / "results" / "plain.json",
+    ):
+        before = out.read_bytes()
+        done = programs.run("localize", run, "--out", out)
+        assert done.returncode == 2 and "--out: " in done.stderr, out
+        assert done.stderr.count("\n") == 1 and out.read_bytes() == before
+    # SCPs that a kill has left half written are written anew; twice is the same.
+    scp, out = tmp_path / "scp", data / "found.json"
+    command = ["localize", run, "--out", out, "--scp", scp]
+    assert programs.run(*command).returncode == 0
+    whole = {path: path.read_bytes() for path in [out, *scp.rglob("*.*")]}
+    (scp / "scp.json").rename(scp / ".scp.json")
+    next(scp.glob("*.npy")).unlink()
+    (scp / ".lock").touch()
+    (scp / "video" / ".a.npy.abcd1234").touch()
+    assert programs.run(*command).returncode == 0
+    assert {path: path.read_bytes() for path in [out, *scp.rglob("*.*")]} == whole
+    assert not {path.name for path in scp.iterdir()} & {".lock", ".scp.json"}

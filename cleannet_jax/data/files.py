@@ -1,18 +1,23 @@
 """Reading and writing files: JSON and arrays in, whole files or nothing out."""
 
 import contextlib
+import hashlib
 import itertools
 import json
 import os
 import pathlib
 import re
 import reprlib
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import IO, Any
 
 from cleannet_jax import errors
-from cleannet_jax.data import text
+from cleannet_jax.data import folders, text
+
+# The key of a digest of all other keys.
+_CHECK = "check"
+# Keys of paths that say where a folder was: runs elsewhere have the same digests.
+_PLACES = ("predictions",)
 
 _CHUNK = 1 << 22  # Characters read at a time: bounds the memory, not the result.
 _SPACE = re.compile(r"[ \t\n\r]*")
@@ -21,12 +26,21 @@ _SPELLED_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 @contextlib.contextmanager
-def open_atomic(path: str | os.PathLike, mode: str = "w") -> Iterator[IO]:
+def open_atomic(
+    path: str | os.PathLike, mode: str = "w", *, is_bulk: bool = False
+) -> Iterator[IO]:
     """Opens a file that appears under `path` whole, or not at all.
+
+    Whole after a power cut too: its bytes are on the disk before its name is. The name
+    is on the disk when the block has ended, unless the file is one of thousands: for
+    each of these a sync of the folder would cost as much again as that of the file, so
+    that `folders.sync` follows once, before the file that says that all are there.
 
     Args:
       path: where the file is to be; its folder must exist.
       mode: "w" for text (UTF-8, "\\n" line ends) or "wb" for bytes.
+      is_bulk: whether it is one of many, whose folder the caller syncs, and clears of
+        what a killed command has left.
 
     Yields:
       A writable file. It replaces `path` when the block ends, and is removed when
@@ -34,17 +48,22 @@ def open_atomic(path: str | os.PathLike, mode: str = "w") -> Iterator[IO]:
     """
     path = pathlib.Path(path)
     how = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    if not is_bulk:
+        folders.remove_remains(path.parent, path.name)
+    handle, name = folders.temporary_file(path)
     try:
         with os.fdopen(handle, mode, **how) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp makes files private; a result is as readable as any other file.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)
-        os.replace(name, path)
+            # mkstemp makes files private; a result is as readable as any other file.
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(name, 0o666 & ~umask)
+            # Still open, and so still locked: no leftover until it has its name.
+            os.replace(name, path)
+        if not is_bulk:
+            folders.sync(path.parent)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
@@ -56,6 +75,45 @@ def write_json(path: str | os.PathLike, value: Any) -> None:
     with open_atomic(path) as file:
         json.dump(value, file, indent=1, allow_nan=False)
         file.write("\n")
+
+
+def write_checked_json(path: str | os.PathLike, value: Mapping[str, Any]) -> None:
+    """Writes an object as `write_json` does, with a digest of it among its keys."""
+    write_json(path, with_digest(value))
+
+
+def with_digest(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns an object as `read_checked_json` reads it from a file."""
+    return {**value, _CHECK: _digest(value)}
+
+
+def read_checked_json(path: str | os.PathLike) -> Any:
+    """Returns what `write_checked_json` has written, without the digest.
+
+    JSON that has none is returned as it is: earlier versions wrote none.
+
+    Raises:
+      InputError: as `read_json` does, or the content is not what was written.
+    """
+    value = read_json(path)
+    if isinstance(value, dict) and _CHECK in value:
+        found = value.pop(_CHECK)
+        if found != _digest(value):
+            raise errors.InputError(
+                f"{path}: damaged, or changed by hand: found the {_CHECK!r}"
+                f" {reprlib.repr(found)}, expected that of its content; bring back the"
+                f" file as it was, or take out the line {_CHECK!r} if the change is meant"
+            )
+    return value
+
+
+def _digest(value: Mapping[str, Any]) -> str:
+    """A digest of an object that only its content decides, not its layout."""
+    # Through JSON once, so that tuples and lists, and keys of any type, are the same.
+    content = json.loads(json.dumps(value))
+    content = {key: content[key] for key in content if key not in _PLACES}
+    text = json.dumps(content, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def read_json(path: str | os.PathLike) -> Any:

@@ -7,21 +7,26 @@ predictions. What is absent is made up for: attention is uniform, and the video-
 prediction of a category is the mean of the eighth of its snippets that is highest.
 """
 
+import contextlib
 import dataclasses
 import os
 import pathlib
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from cleannet_jax import config as config_lib
 from cleannet_jax import errors
-from cleannet_jax.data import arrays, files, pipeline
+from cleannet_jax.data import arrays, files, folders, pipeline
 from cleannet_jax.data import dataset as dataset_lib
 from cleannet_jax.models import predictions
 from cleannet_jax.ops import pooling
+
+_INDEX = "scp.json"
+_START = ".scp.json"
+_PARTS = ("attention", "video", ".")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +92,7 @@ def open_folder(
       InputError: there is no scp.json, or it lacks one of the dataset's categories.
     """
     folder = pathlib.Path(folder)
-    categories = read_index(folder / "scp.json")["categories"]
+    categories = read_index(folder / _INDEX)["categories"]
     places = {name: place for place, name in enumerate(categories)}
     missing = [name for name in dataset.categories if name not in places]
     if missing:
@@ -155,25 +160,70 @@ def read_index(path: str | os.PathLike) -> dict[str, Any]:
     return index
 
 
+def check_folder(folder: str | os.PathLike) -> None:
+    """Raises an InputError if a folder holds anything else than SCPs.
+
+    It may be one that a command was stopped in while it wrote them.
+    """
+    folder = pathlib.Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise errors.InputError(f"{folder}: found a file, expected a folder")
+    marks = (folder / name for name in (_INDEX, _START))
+    if not any(mark.exists() for mark in marks) and not folders.is_new(folder):
+        raise errors.InputError(
+            f"{folder}: found something else there, expected a new folder or one with "
+            f"{_INDEX}"
+        )
+
+
+@contextlib.contextmanager
+def rewritten(folder: str | os.PathLike) -> Iterator[None]:
+    """Opens a folder for writing predictions anew; `write_index` completes it.
+
+    A mark is written first, by which a folder that is not complete is known as ours;
+    then scp.json goes, since old and new arrays are no folder of one model.
+
+    Args:
+      folder: is made if it is not there; `check_folder` says whether it is for this.
+
+    Raises:
+      InputError: another program is in it.
+    """
+    folder = pathlib.Path(folder)
+    folders.make(folder)
+    with folders.locked(folder):
+        for part in _PARTS:
+            folders.remove_remains(folder / part)
+        files.write_json(folder / _START, {"what": "snippet predictions, not all yet"})
+        (folder / _INDEX).unlink(missing_ok=True)
+        for part in _PARTS:
+            folders.make(folder / part)
+        yield
+
+
 def write(
     folder: str | os.PathLike, video_id: str, found: predictions.SnippetPredictions
 ) -> None:
     """Writes the predictions of one video's own snippets; the folder must exist."""
     folder = pathlib.Path(folder)
-    parts = {"attention": found.sap, "video": found.video, "": found.scp}
-    for part, values in parts.items():
-        (folder / part).mkdir(exist_ok=True)
-        with files.open_atomic(folder / part / f"{video_id}.npy", "wb") as file:
-            np.save(file, np.asarray(values, np.float32))
+    values = {"attention": found.sap, "video": found.video, ".": found.scp}
+    for part in _PARTS:
+        path = folder / part / f"{video_id}.npy"
+        with files.open_atomic(path, "wb", is_bulk=True) as file:
+            np.save(file, np.asarray(values[part], np.float32))
 
 
 def write_index(
     folder: str | os.PathLike, dataset: dataset_lib.Dataset, ids: Sequence[str]
 ) -> None:
     """Writes scp.json for some videos of a dataset: what makes a folder complete."""
+    folder = pathlib.Path(folder)
+    for part in _PARTS:
+        folders.sync(folder / part)
     timebase = {name: dataset.videos[name].timebase._asdict() for name in ids}
     index = {"categories": dataset.categories, "timebase": timebase}
-    files.write_json(pathlib.Path(folder) / "scp.json", index)
+    files.write_json(folder / _INDEX, index)
+    (folder / _START).unlink(missing_ok=True)
 
 
 def _vector(path: pathlib.Path, size: int) -> np.ndarray:

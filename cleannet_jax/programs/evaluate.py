@@ -25,7 +25,11 @@ from typing import Any
 from cleannet_jax import errors
 from cleannet_jax.programs import options
 
-WHEN_STOPPED = "nothing was written"
+# What reports hold near their start and annotations nowhere, see `check_output`.
+_MARKS = {
+    ".json": '"num_annotated"|"tious"|"first": ',
+    ".csv": "^predictions,category,instances",
+}
 
 # Resamples for two files, where --bootstrap says nothing.
 _SAMPLES = 1000
@@ -146,7 +150,7 @@ def run(parsed: argparse.Namespace) -> int:
         raise errors.InputError("--bootstrap and --seed: expected 0 or more")
     inputs = (*parsed.predictions, *parsed.against, parsed.ground_truth, parsed.labels)
     for flag, path in (("--json", parsed.json), ("--csv", parsed.csv)):
-        options.check_output(flag, path, *inputs)
+        options.check_output(flag, path, *inputs, mark=_MARKS)
     reports = _reports(parsed)
     text, content = _result(parsed, reports)
     print(text)

@@ -17,8 +17,6 @@ import argparse
 from cleannet_jax import errors
 from cleannet_jax.programs import options
 
-WHEN_STOPPED = "nothing was written"
-
 # How many recipes are printed.
 _SHOWN = 10
 
@@ -100,7 +98,8 @@ def run(parsed: argparse.Namespace) -> int:
         raise errors.InputError("--bootstrap and --seed: expected 0 or more")
     options.check_times(parsed)
     read = parsed.proposals, parsed.scp, parsed.ground_truth, parsed.labels
-    options.check_output("--out", parsed.out, *read)
+    mark = {".json": '"chosen_on"'}
+    options.check_output("--out", parsed.out, *read, mark=mark)
     tious = thresholds.parse_tious(parsed.tiou)
     tried = fuse_weight.recipes(
         evaluators=_names(parsed.evaluators, "evaluators"),

@@ -14,8 +14,6 @@ import argparse
 
 from cleannet_jax.programs import options
 
-WHEN_STOPPED = "nothing was written"
-
 
 def parser() -> options.Parser:
     """The options."""

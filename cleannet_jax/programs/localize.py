@@ -17,7 +17,8 @@ import pathlib
 from cleannet_jax import errors
 from cleannet_jax.programs import options
 
-WHEN_STOPPED = "--out was not written"
+# Options that name a folder to write, as `main` asks for it.
+FOLDERS = ("scp",)
 
 
 def parser() -> options.Parser:
@@ -79,6 +80,12 @@ def run(parsed: argparse.Namespace) -> int:
     folder = pathlib.Path(parsed.run)
     description = runs.read_description(folder)
     config = description.config
+    data = parsed.data or [description.data]
+    read = *data, folder, parsed.manifest, parsed.scores or config.scores
+    options.check_output("--out", parsed.out, *read, mark=options.DETECTIONS)
+    # What training has found looks the same as what this command finds.
+    found = (folder / "predictions").glob("*")
+    options.check_output("--out", parsed.out, *found)
     if parsed.scores:
         config = dataclasses.replace(config, scores=parsed.scores)
         methods.check(config)
@@ -95,7 +102,7 @@ def run(parsed: argparse.Namespace) -> int:
             f"--scp: {folder} computes no SCPs, it reads those of {config.scores}"
         )
     if parsed.scp:
-        localize.check_scp_folder(parsed.scp)
+        snippets.check_folder(parsed.scp)
     detections.check_names(parsed.out, dataset.categories, ids)
     params = experiment.restore(folder, description)
     model = localize.Model(config, params, snippets.open_for(config, dataset))

@@ -4,11 +4,17 @@ Exit codes: 0, done; 1, done, but something was found or left out that the outpu
 2, not done, with the reason as the last line; 128 and a signal's number, stopped by it.
 """
 
+import contextlib
 import difflib
 import importlib
 import os
+import pathlib
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from types import FrameType
+from typing import Any
 
 import cleannet_jax
 from cleannet_jax import errors
@@ -56,10 +62,14 @@ def run(name: str, arguments: Sequence[str] | None = None) -> int:
       name: a key of `PROGRAMS`.
       arguments: of the program; None for the process's own.
     """
-    program = importlib.import_module(f"cleannet_jax.programs.{_module(name)}")
-    parsed = program.parser().parse_args(arguments)
+    written = _Written()
+    program = None
     try:
-        return program.run(parsed)
+        with _interrupts():
+            program = importlib.import_module(f"cleannet_jax.programs.{_module(name)}")
+            parsed = program.parser().parse_args(arguments)
+            written = _Written(parsed, *getattr(program, "FOLDERS", ()))
+            return program.run(parsed)
     except errors.InputError as error:
         if error.report:
             print(error.report, file=sys.stderr)
@@ -77,8 +87,81 @@ def run(name: str, arguments: Sequence[str] | None = None) -> int:
         print(f"error: {place}{error.strerror or error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"stopped; {program.WHEN_STOPPED}", file=sys.stderr)
-        return 130
+        goes_on = getattr(program, "WHEN_STOPPED", "")
+        print(f"stopped; {goes_on or written.text()}", file=sys.stderr)
+        return 128 + signal.SIGINT
+
+
+class _Written:
+    """Which of the files and folders that a command line names were written."""
+
+    def __init__(self, parsed: Any = None, *folders: str) -> None:
+        names = (*folders, "out", "json", "csv")
+        named = [getattr(parsed, name, None) for name in names]
+        if hasattr(parsed, "folder"):
+            named.append(os.path.join(parsed.folder, "manifest.json"))
+        self._before = {path: _state(path) for path in named if path}
+
+    def text(self) -> str:
+        """What to say of them when the program was stopped."""
+        now = [path for path, state in self._before.items() if _state(path) != state]
+        names = [
+            f"{path} (not complete: the same command writes it anew)"
+            if pathlib.Path(path).is_dir() and pathlib.Path(path, _SCP_MARK).exists()
+            else path
+            for path in now
+        ]
+        return f"written: {', '.join(names)}" if names else "nothing was written"
+
+
+# Is in a folder of SCPs that is being written, see `data.snippets`.
+_SCP_MARK = ".scp.json"
+
+
+def _state(path: str) -> tuple[int, int] | None:
+    """What differs when a file was replaced, or a folder was written to."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[None]:
+    """Lets SIGINT end the program in one line, also while packages are imported.
+
+    An import cannot be relied on to pass on a KeyboardInterrupt: there are packages
+    that take one for a part of theirs that is not installed. So it ends the process
+    there; what is being written just then was never given its name.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        # Somebody else's handler, or SIGINT is ignored, as under nohup.
+        yield
+        return
+    signal.signal(signal.SIGINT, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Handles SIGINT."""
+    if _is_importing(frame):
+        os.write(2, b"stopped; no file is half written; give the same command again\n")
+        os._exit(128 + number)
+    raise KeyboardInterrupt
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    """Whether a frame is one of an import, or below one."""
+    while frame:
+        if frame.f_globals.get("__name__") == "importlib._bootstrap":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _module(name: str) -> str:

@@ -9,11 +9,13 @@ import dataclasses
 import difflib
 import importlib.resources
 import math
+import os
 import pathlib
 import re
 import runpy
 import sys
-from collections.abc import Sequence
+import types
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from cleannet_jax import config as config_lib
@@ -21,6 +23,22 @@ from cleannet_jax import errors
 
 _TRUTHS = {"true": True, "yes": True, "1": True, "false": False, "no": False}
 _TRUTHS |= {"0": False}
+
+# How much of a file is read in order to know what it is.
+_START = 1 << 16
+
+# What the starts of files of detections hold, for `check_output`: the key of a
+# submission, the heads of a table, a line of five of THUMOS14's text. Annotations have
+# no scores.
+_SUBMISSION = r'(?s)\A(?!.*"database").*"results":'
+DETECTIONS = types.MappingProxyType(
+    {
+        ".json": _SUBMISSION,
+        "": _SUBMISSION,
+        ".csv": r"\A[^\n]*\bscore\b",
+        ".txt": r"\A\S+([ \t]+\S+){4}\s*\n",
+    }
+)
 
 
 class Parser(argparse.ArgumentParser):
@@ -156,13 +174,56 @@ def _add_field(parser: Parser, group: Any, field: dataclasses.Field) -> None:
     parser.add_option(flag, help=f"{text} ({extra})", group=group, metavar="VALUE")
 
 
-def check_output(flag: str, path: str | None, *inputs: str | None) -> None:
-    """Raises an InputError if a file to write is one that is read, however it is named."""
-    place = pathlib.Path(path).resolve() if path else None
-    if place and any(
-        pathlib.Path(other).resolve() == place for other in inputs if other
-    ):
-        raise errors.InputError(f"{flag}: {path} is an input of this command")
+def check_output(
+    flag: str,
+    path: str | None,
+    *inputs: str | os.PathLike | None,
+    mark: Mapping[str, str] = types.MappingProxyType({}),
+) -> None:
+    """Raises an InputError if a file to write is one that is read, however it is named.
+
+    In a folder that is read, a file that is there may be replaced only if this command
+    can have written it: anything else there may be annotations or a manifest.
+
+    Args:
+      flag: of the file to write.
+      path: of the file; None where none is.
+      inputs: files and folders that are read; None for those that are not.
+      mark: by its ending, in lower case, what the start of a file that this command
+        writes holds, a regular expression.
+    """
+    if not path:
+        return
+    place = pathlib.Path(path).resolve()
+    for given in filter(None, inputs):
+        other = pathlib.Path(given).resolve()
+        if place == other or _is_one_file(place, other):
+            raise errors.InputError(f"{flag}: {path} is an input of this command")
+        if other.is_dir() and other in place.parents and place.exists():
+            wanted = mark.get(place.suffix.lower())
+            if wanted is None or not _starts_like(place, wanted):
+                raise errors.InputError(
+                    f"{flag}: {path} is there, in a folder that is an input of this"
+                    " command, and is nothing that it writes; choose another name"
+                )
+
+
+def _is_one_file(path: pathlib.Path, other: pathlib.Path) -> bool:
+    """Whether two names are of one file, as hard links are."""
+    try:
+        return path.samefile(other)
+    except OSError:
+        return False
+
+
+def _starts_like(path: pathlib.Path, pattern: str) -> bool:
+    """Whether something is found at the start of a file."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(_START).decode("latin-1")
+    except OSError:
+        return False
+    return re.search(pattern, start) is not None
 
 
 def add_labels(parser: Parser) -> None:
@@ -296,7 +357,7 @@ def _config_from_file(path: pathlib.Path) -> config_lib.Config:
         return config
     from cleannet_jax.data import files
 
-    content = files.read_json(path)
+    content = files.read_checked_json(path)
     if isinstance(content, dict) and isinstance(content.get("config"), dict):
         content = content["config"]
     if not isinstance(content, dict):

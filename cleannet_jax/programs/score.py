@@ -31,8 +31,6 @@ from cleannet_jax.programs import options
 if TYPE_CHECKING:
     from cleannet_jax import fusion, score
 
-WHEN_STOPPED = "nothing was written"
-
 
 def parser() -> options.Parser:
     """The options."""
@@ -124,7 +122,7 @@ def run(parsed: argparse.Namespace) -> int:
     compilation.cache(parsed.compilation_cache)
     options.check_times(parsed)
     read = parsed.proposals, parsed.scp, parsed.fuse, parsed.annotations, parsed.labels
-    options.check_output("--out", parsed.out, *read)
+    options.check_output("--out", parsed.out, *read, mark=options.DETECTIONS)
     recipe, judge = _recipe(parsed), _judge(parsed)
     fusion.parts(recipe.evaluator)
     if parsed.proposals.endswith(".npz"):

@@ -12,8 +12,6 @@ import argparse
 
 from cleannet_jax.programs import options
 
-WHEN_STOPPED = "nothing was written"
-
 
 def parser() -> options.Parser:
     """The options."""
@@ -28,6 +26,8 @@ def run(parsed: argparse.Namespace) -> int:
     from cleannet_jax.data import files
     from cleannet_jax.report import runs
 
+    mark = {".csv": r"^\W*run,method,seed"}
+    options.check_output("--csv", parsed.csv, *parsed.runs, mark=mark)
     found = runs.collect(parsed.runs)
     print(runs.as_text(found))
     if parsed.csv:

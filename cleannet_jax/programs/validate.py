@@ -16,8 +16,6 @@ import pathlib
 from cleannet_jax import errors
 from cleannet_jax.programs import options
 
-WHEN_STOPPED = "nothing was written"
-
 
 def parser() -> options.Parser:
     """The options."""
@@ -60,6 +58,8 @@ def run(parsed: argparse.Namespace) -> int:
     config = config_lib.Config()
     if parsed.dataset:
         config = options.named_config(parsed)
+    mark = {".json": '"values_read"'}
+    options.check_output("--json", parsed.json, parsed.data, parsed.manifest, mark=mark)
     folder = pathlib.Path(parsed.data)
     manifest = experiment.read_manifest(folder, parsed.manifest)
     annotations = annotation_files.read_for(folder, manifest)

@@ -136,7 +136,7 @@ def _rows(folder: pathlib.Path) -> Iterator[Row]:
     baselines = {name for path in paths for name in methods.baselines(path.stem)}
     baselines -= {methods.name_of(description.config)}
     for path in paths:
-        content = files.read_json(path)
+        content = files.read_checked_json(path)
         try:
             evaluated = Evaluated(
                 dataset=description.config.dataset,
