@@ -8,6 +8,7 @@ import dataclasses
 import difflib
 import types
 import typing
+from collections.abc import Mapping
 from typing import Any
 
 from cleannet_jax import errors
@@ -64,7 +65,7 @@ class Config:
     )
     recipe: str = _option("", "a published localizer in the place of all of these")
     traps: bool = _option(
-        False, "follow it to the letter: cut sequences are scored, lengths are one more"
+        False, "follow the recipe to the letter, with what looks like slips (docs)"
     )
     tsn_sampling: bool = _option(True, "C4: regress anchors from sampled snippets")
     joint: bool = _option(True, "C5: fine-tune the head on covered snippets")
@@ -199,6 +200,15 @@ def parse_value(name: str, text: str) -> Any:
         ) from None
 
 
+def renamed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a config by the names that they have in this version."""
+    content = dict(content)
+    if "outer_inner" in content:
+        is_set = _truth(as_text(content.pop("outer_inner")))
+        content.setdefault("evaluator", "outer_inner" if is_set else "contrast")
+    return content
+
+
 def from_json(content: dict[str, Any], *, place: str) -> Config:
     """A config from the fields that a JSON file holds; the others have their defaults.
 
@@ -211,7 +221,7 @@ def from_json(content: dict[str, Any], *, place: str) -> Config:
     """
     known = [field.name for field in dataclasses.fields(Config)]
     values = {}
-    for name, value in map(_renamed, content, content.values()):
+    for name, value in renamed(content).items():
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
@@ -223,13 +233,6 @@ def from_json(content: dict[str, Any], *, place: str) -> Config:
         except errors.InputError as error:
             raise errors.InputError(f"{place}: {error}") from None
     return Config(**values)
-
-
-def _renamed(name: str, value: Any) -> tuple[str, Any]:
-    """A field as it is called now, from a file of an earlier version."""
-    if name == "outer_inner":
-        return "evaluator", "outer_inner" if value else "contrast"
-    return name, value
 
 
 _KINDS = {bool: "true or false", int: "whole number", float: "number", str: "text"}

@@ -161,7 +161,8 @@ def train_and_evaluate(
     with runs.open_run(folder, description):
         classified, trained = train.train(config, dataset, folder)
         runs.write_model(folder, description, dataset, trained)
-        rows = {name: methods.apply(config, name) for name in methods.baselines(method)}
+        names = methods.baselines(method, config.classifier)
+        rows = {name: methods.apply(config, name) for name in names}
         saved = snippets_lib.open_for(config, dataset)
         models = {
             name: localize_lib.Model(own, classified, saved)

@@ -23,7 +23,7 @@ from cleannet_jax.localizers import suppression as suppression_lib
 from cleannet_jax.metrics import average_precision
 from cleannet_jax.ops import nms
 
-# What a proposal's "score" becomes: scores of `contrast.evaluate_some`, added.
+# Evaluators that are tried, and the scores whose sum each is.
 EVALUATORS = {
     "contrast": ("contrast",),
     "outer_inner": ("outer_inner",),
@@ -43,31 +43,13 @@ _LEAST = 16
 _TOGETHER = 1 << 13
 
 
-def parts(evaluator: str) -> tuple[str, ...]:
-    """The scores whose sum an evaluator is.
-
-    Args:
-      evaluator: a key of `EVALUATORS`; or names of `scoring.EVALUATORS` with + between.
-
-    Raises:
-      InputError: it is neither.
-    """
-    found = EVALUATORS.get(evaluator) or tuple(evaluator.split("+"))
-    if not set(found) <= set(scoring.EVALUATORS) or len(set(found)) < len(found):
-        raise errors.InputError(
-            f"evaluator: found {evaluator!r}, expected {', '.join(EVALUATORS)}, oic,"
-            " mean, or several, each once, with + between them"
-        )
-    return found
-
-
 class Recipe(NamedTuple):
     """How a score is made.
 
     Attributes:
       weight: of the evaluator's score beside the own one, 0 or more; None where it
         takes the place of the own one.
-      evaluator: as for `parts`.
+      evaluator: as for `scoring.parts`.
       suppression: of what overlaps.
       scale: a key of `SCALES`.
     """
@@ -111,12 +93,12 @@ def from_dict(content: Any, place: str) -> Recipe:
             f"{place}: expected an object with {', '.join(names)}, as cleannet"
             " fuse-weight writes it"
         )
-    for name, known in (("scale", SCALES), ("evaluator", EVALUATORS)):
-        if content[name] not in list(known):
-            raise errors.InputError(
-                f"{place}: {name}: found {content[name]!r}, expected one of"
-                f" {', '.join(known)}"
-            )
+    if content["scale"] not in list(SCALES):
+        raise errors.InputError(
+            f"{place}: scale: found {content['scale']!r}, expected one of"
+            f" {', '.join(SCALES)}"
+        )
+    scoring.parts(str(content["evaluator"]), place=f"{place}: evaluator")
     return Recipe(
         weight=parse_weight(content["weight"], f"{place}: weight"),
         evaluator=content["evaluator"],

@@ -32,7 +32,6 @@ Predictions = predictions_lib.SnippetPredictions
 _PREDICTION = ("classifier",)
 _DETECTION = (
     *table.FIELDS,
-    "traps",
     "min_video_score",
     "nms_tiou",
     "max_detections",

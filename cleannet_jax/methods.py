@@ -158,7 +158,10 @@ GROUPS = {
     "table2": TABLE_2,
     "table3": TABLE_3,
     "tables": tuple(dict.fromkeys(TABLE_2 + TABLE_3)),
-    "recipes": (*recipes.RECIPES, "oic", "threshold_smoothed", "gated_anchors"),
+    "recipes": tuple(
+        f"{_DEFAULT}+{name}" if name in CLASSIFIERS else name
+        for name in (*recipes.RECIPES, "oic", "threshold_smoothed", "gated_anchors")
+    ),
     "matrix": tuple(
         f"{classifier}+{localizer}"
         for classifier in CLASSIFIERS
@@ -233,9 +236,16 @@ def name_of(config: config_lib.Config) -> str:
     return next((n for n in choices if apply(config, n) == config), "custom")
 
 
-def baselines(method: str) -> list[str]:
-    """What a method is compared with: thresholding and anchors on the same SCP."""
-    own, _ = parts(method)
+def baselines(method: str, own: str | None = None) -> list[str]:
+    """What a method is compared with: its classifier's own, and anchors on that SCP.
+
+    Args:
+      method: as for `parts`; or "custom", which no name describes.
+      own: its classifier; None to tell it from the name, of "custom" there is none.
+    """
+    if own is None and method == "custom":
+        return []
+    own = own or parts(method)[0]
     names = [own, "plain" if own == _DEFAULT else f"{own}+plain"]
     return [name for name in names if name != method]
 
@@ -320,24 +330,32 @@ def check(config: config_lib.Config) -> None:
 
 def _check_localizer(config: config_lib.Config) -> None:
     """Raises an InputError if the parts of a localizer are none or do not go together."""
-    known = ", ".join(scoring.EVALUATORS)
-    for name in ("evaluator", "ranking"):
-        value = getattr(config, name)
-        parts = value.split("+")
-        wrong = [part for part in parts if part not in scoring.EVALUATORS]
-        if (value or name == "evaluator") and (wrong or len(set(parts)) < len(parts)):
-            raise errors.InputError(
-                f"{name}: found {value!r}, expected {known}, or several, each once, with"
-                " + between them"
-            )
-    if config.suppression:
-        suppression.parse(config.suppression)
+    scoring.parts(config.evaluator, place="evaluator")
+    if config.ranking:
+        scoring.parts(config.ranking, place="ranking")
     if config.recipe and config.recipe not in recipes.RECIPES:
         raise errors.InputError(
             f"recipe: found {config.recipe!r}, expected one of"
             f" {', '.join(recipes.RECIPES)}, or none"
         )
-    if config.train_generator and table.of(config).kind in ("runs", "recipe"):
+    is_soft = suppression.of(config).kind == "soft"
+    if config.ranking and is_soft:
+        raise errors.InputError(
+            f"ranking: found {config.ranking!r} with soft suppression, expected another"
+            " one with it: ranks would take the place of the scores that it lowers"
+        )
+    kind, paper = table.of(config).kind, table.settings("plain")
+    names = table.UNREAD.get(kind, ())
+    if not config.recipe:
+        names = (*names, "traps")
+    for name in names:
+        if getattr(config, name) != paper[name]:
+            what = f"the recipe {config.recipe!r}" if config.recipe else f"a {kind}"
+            raise errors.InputError(
+                f"{name}: found {getattr(config, name)!r} with {what}, which does not"
+                f" read it, expected {paper[name]!r}"
+            )
+    if config.train_generator and kind in ("runs", "recipe"):
         raise errors.InputError(
             "train_generator: found true with thresholds or a recipe, expected one of"
             " them: proposals are the generator's, or runs of snippets"

@@ -359,7 +359,7 @@ def _parse(content: Any, path: pathlib.Path) -> Description:
     try:
         values = {
             name: tuple(value) if isinstance(value, list) else value
-            for name, value in content["config"].items()
+            for name, value in config_lib.renamed(content["config"]).items()
             if name in known
         }
         widths = tuple(content["stream_widths"])

@@ -26,6 +26,7 @@ from cleannet_jax.data import (
 from cleannet_jax.data import snippets as snippets_lib
 from cleannet_jax.data.detections import files as detections_lib
 from cleannet_jax.data.detections import ssn, submission, table
+from cleannet_jax.localizers import scoring
 from cleannet_jax.ops import contrast, pooling, segments
 
 # Lengths that arrays are padded to are powers of two from it on, so that videos share
@@ -40,7 +41,7 @@ class Judge(NamedTuple):
     """How proposals are judged.
 
     Attributes:
-      evaluator: as for `fusion.parts`.
+      evaluator: as for `scoring.parts`.
       smoothing_width: the SCP is smoothed over so many snippets first, odd.
       video_score_weight: so much of the video's score is added.
     """
@@ -48,6 +49,11 @@ class Judge(NamedTuple):
     evaluator: str = "contrast"
     smoothing_width: int = 1
     video_score_weight: float = 0.0
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The scores whose sum the evaluator is."""
+        return scoring.parts(self.evaluator, place="evaluator")
 
 
 def score_arrays(
@@ -340,9 +346,7 @@ def _padded_scores(
     scores = contrast.evaluate_some(
         padded,
         np.pad(_single(proposals), [*around, (0, more), (0, 0)]),
-        dict.fromkeys(
-            (*contrast.ProposalScores._fields, *fusion.parts(judge.evaluator))
-        ),
+        dict.fromkeys((*contrast.ProposalScores._fields, *judge.parts)),
         length=snippets,
     )
     return {name: score[:, :count] for name, score in scores.items()}
@@ -449,7 +453,7 @@ def _score_rows(
                 f"{place}[{row}]: label {proposal['label']!r} is none of the "
                 f"{len(categories)} categories of the SCP{_advice(proposal['label'])}"
             )
-    parts = fusion.parts(judge.evaluator)
+    parts = judge.parts
     bonus = judge.video_score_weight * video
     scores = jax.device_get(_padded_scores(scp, proposals, judge))
     usable = [np.isfinite(part).all(axis=0) for part in scores.values()]

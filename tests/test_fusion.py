@@ -95,7 +95,7 @@ def test_recipes_come_back_from_a_file():
         ({"weight": -1}, "w.json: weight: found -1, expected a number of at least 0"),
         ({"weight": True}, "w.json: weight: found True"),
         ({"scale": "log"}, "w.json: scale: found 'log', expected one of none, rank"),
-        ({"evaluator": []}, "w.json: evaluator: found [], expected one of contrast"),
+        ({"evaluator": []}, "w.json: evaluator: found '[]', expected contrast"),
         ({"suppression": 3}, "suppression: found '3'"),
     ],
 )

@@ -1,6 +1,7 @@
 """The localizers that are no recipe and not the paper's, against slow readings."""
 
 import dataclasses
+import pathlib
 
 import jax.numpy as jnp
 import numpy as np
@@ -8,11 +9,12 @@ import pytest
 import recipes_by_hand
 
 from cleannet_jax import config as config_lib
-from cleannet_jax import localize, methods
+from cleannet_jax import localize, methods, runs
 from cleannet_jax import streams as streams_lib
 from cleannet_jax.localizers import proposals, table
 from cleannet_jax.models import predictions as predictions_lib
 from cleannet_jax.ops import contrast
+from cleannet_jax.programs import options
 
 STREAMS = streams_lib.Streams(("rgb",), (2,))
 LENGTH, PADDED = 37, 48
@@ -132,7 +134,7 @@ def test_one_threshold_of_the_smoothed_scp():
 
 def test_a_dense_grid_without_overlap_ranked_by_the_mean():
     video = a_video(2)
-    sizes = [2 * 2 ** (step / 3) for step in range(7)]  # 2 to 8, not above 9
+    sizes = [*(2 * 2 ** (step / 3) for step in range(7)), 9]
     assert np.allclose(
         proposals.anchor_sizes(
             methods.apply(config_lib.Config(anchor_sizes=(2, 4, 9)), "gated_anchors")
@@ -177,6 +179,48 @@ def test_every_localizer_has_a_name_and_its_parts(method):
 def test_old_configs_are_read():
     old = {"outer_inner": True, "classifier": "w_talc"}
     assert config_lib.from_json(old, place="x").evaluator == "outer_inner"
+    old["outer_inner"] = "false"
+    assert config_lib.from_json(old, place="x").evaluator == "contrast"
+    both = {"outer_inner": False, "evaluator": "oic"}
+    assert config_lib.from_json(both, place="x").evaluator == "oic"
+    run = {
+        "config": {"outer_inner": True, "action_score": True, "edge_scores": True},
+        "data": "",
+        "categories": ["a"],
+        "stream_widths": [2],
+        "stream_names": ["rgb"],
+        "generated": True,
+        "digest": "",
+    }
+    found = runs._parse(run, pathlib.Path("config.json"))
+    assert found.config.evaluator == "outer_inner"
+
+
+def test_recipes_have_one_source_and_names_for_their_traps():
+    parts = [methods.parts(name) for name in methods.GROUPS["recipes"]]
+    assert {classifier for classifier, _ in parts} == {"untrimmednet"}
+    assert {localizer for _, localizer in parts} > set(table.recipes.RECIPES)
+    made = methods.apply(config_lib.Config(), "basnet_traps")
+    assert made.traps and methods.name_of(made) == "basnet_traps"
+    assert methods.parts("w_talc+co2_net_traps") == ("w_talc", "co2_net_traps")
+
+
+def test_what_no_name_describes_has_baselines():
+    assert methods.baselines("custom", "w_talc") == ["w_talc", "w_talc+plain"]
+    assert methods.baselines("custom") == []
+
+
+def test_options_on_top_of_a_name():
+    parser = options.Parser("x", "")
+    options.add_config(parser)
+    given = ["--dataset", "thumos14", "--scp-thresholds", "", "--suppression", ""]
+    made = options.read_config(parser.parse_args(given), "oic")
+    assert made.scp_thresholds == () and made.suppression == ""
+    assert made.attention_thresholds and table.of(made).kind == "runs"
+    given = ["--dataset", "thumos14", "--evaluator", "sum", "--suppression", "hard:0.2"]
+    made = options.read_config(parser.parse_args(given), "plain")
+    methods.check(made)
+    assert table.of(made).scores == ("contrast", "outer_inner")
 
 
 @pytest.mark.parametrize(
@@ -192,6 +236,14 @@ def test_old_configs_are_read():
         ({"attention_thresholds": (-0.5,)}, "attention_thresholds"),
         ({"anchors_per_octave": -1}, "anchors_per_octave"),
         ({"video_score_weight": -0.1}, "video_score_weight"),
+        ({"ranking": "mean", "suppression": "soft:0.3"}, "with soft suppression"),
+        ({"traps": True}, "traps: found True with a grid, which does not read it"),
+        ({"scp_thresholds": (0.5,), "anchors_per_octave": 3}, "with a runs, which"),
+        ({"recipe": "cola", "evaluator": "oic"}, "evaluator: found 'oic' with the rec"),
+        (
+            {"action_score": False, "edge_scores": False, "suppression": "none"},
+            "suppression: found 'none' with a threshold, which does not read it",
+        ),
         ({"scp_thresholds": (0.5,), "train_generator": True}, "or runs of snippets"),
     ],
 )

@@ -51,6 +51,37 @@ def test_equals_the_slow_version_eager_and_jitted(seed, max_outputs):
         np.testing.assert_array_equal(kept.scores[used], scores[expected])
 
 
+def slow_demote(segments, scores, max_tiou, sigma):
+    """Suppression with a list that keeps what it removes, faded."""
+    scores, left = list(map(float, scores)), list(range(len(scores)))
+    while left:
+        best = max(left, key=lambda row: (scores[row], -row))
+        left.remove(best)
+        for row in list(left):
+            (start, end), (low, high) = segments[best], segments[row]
+            shared = max(0.0, min(end, high) - max(start, low))
+            tiou = shared / (end - start + high - low - shared)
+            if tiou > max_tiou:
+                scores[row] *= np.exp(-(tiou**2) / sigma)
+                left.remove(row)
+    return scores
+
+
+def test_demoted_proposals_suppress_nothing():
+    rng = np.random.default_rng(0)
+    starts = rng.integers(0, 30, 40).astype(float)
+    segments = np.stack([starts, starts + rng.integers(1, 12, 40)], axis=1)
+    scores = rng.normal(size=40)
+    found = jax.jit(functools.partial(nms.demote, max_tiou=0.4, sigma=0.3))(
+        jnp.asarray(segments), jnp.asarray(scores)
+    )
+    np.testing.assert_allclose(
+        found, slow_demote(segments, scores, 0.4, 0.3), rtol=1e-5
+    )
+    nothing = nms.demote(jnp.zeros((0, 2)), jnp.zeros(0), max_tiou=0.4, sigma=0.3)
+    assert nothing.shape == (0,)
+
+
 def test_vmaps_over_categories():
     segments = jnp.array([[0.0, 10.0], [2.0, 12.0]])
     scores = jnp.array([[0.9, 0.8], [0.1, 0.2], [-jnp.inf, -jnp.inf]])

@@ -97,8 +97,31 @@ def test_huge_values_give_no_nan(sign):
     ]
     np.testing.assert_allclose(scores.action, action, rtol=1e-4, atol=LARGEST * 1e-5)
     both = jax.grad(lambda x, y: contrast.contrast_score(x, y).sum(), argnums=(0, 1))
-    for gradient in both(psi / 4, proposals):
+    for gradient in both(psi / 1e4, proposals):
         assert not np.isnan(gradient).any()
+
+
+@pytest.mark.parametrize(
+    "proposal, expected",
+    [
+        # Of flanks too short for a mean there is nothing.
+        ([1e-6, 1000], 1),
+        ([0, 1000], 1),
+        # What is before the video is no flank; half of the first one's is in it.
+        ([-5, -0.5], -1),
+        ([2, 6], 0),
+        ([1000, 1004], -1),
+    ],
+)
+def test_flanks_end_with_the_video(proposal, expected):
+    scp, pair = np.ones((1000, 1), np.float32), np.array([proposal], np.float32)
+    found = contrast.evaluate_some(scp, pair, ("oic",))["oic"]
+    np.testing.assert_allclose(found, [[expected]], atol=1e-5)
+
+
+def test_names_of_scores_are_known():
+    with pytest.raises(ValueError, match="names: expected action.* found 'bogus'"):
+        contrast.evaluate_some(np.ones((2, 1)), np.ones((1, 2)), ("bogus",))
 
 
 @pytest.mark.parametrize(

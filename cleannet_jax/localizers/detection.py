@@ -99,5 +99,10 @@ def detect(
     if localizer.ranking:
         used = kept.scores > -jnp.inf
         ranks = scoring.score(localizer.ranking, scp, kept.segments, length) + more
-        kept = kept._replace(scores=jnp.where(used, ranks, -jnp.inf))
+        ranks = jnp.where(used, ranks, -jnp.inf)
+        order = jnp.argsort(ranks, axis=1, descending=True, stable=True)
+        kept = nms.Kept(
+            jnp.take_along_axis(kept.segments, order[..., None], axis=1),
+            jnp.take_along_axis(ranks, order, axis=1),
+        )
     return categories, kept

@@ -76,10 +76,10 @@ def anchor_sizes(config: config_lib.Settings) -> tuple[float, ...]:
     if not config.anchors_per_octave:
         return config.anchor_sizes
     low, high = min(config.anchor_sizes), max(config.anchor_sizes)
-    # The largest size counts where it is one of them but for rounding.
-    count = math.floor(math.log2(high / low) * config.anchors_per_octave + 1e-6)
-    steps = range(count + 1)
-    return tuple(low * 2 ** (step / config.anchors_per_octave) for step in steps)
+    # Up to the largest size, whether it is one of them or not.
+    count = math.ceil(math.log2(high / low) * config.anchors_per_octave - 1e-6)
+    steps = range(count)
+    return (*(low * 2 ** (step / config.anchors_per_octave) for step in steps), high)
 
 
 def of_runs(

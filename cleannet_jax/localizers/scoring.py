@@ -8,10 +8,32 @@ from collections.abc import Sequence
 import jax
 
 from cleannet_jax import config as config_lib
+from cleannet_jax import errors
 from cleannet_jax.ops import contrast, pooling
 
-# What evaluators are named for; several can be added.
-EVALUATORS = ("contrast", "outer_inner", "oic", "mean")
+# What evaluators are made of.
+_SCORES = ("contrast", "outer_inner", "oic", "mean")
+_SUM = ("contrast", "outer_inner")
+
+
+def parts(evaluator: str, *, place: str) -> tuple[str, ...]:
+    """The scores whose sum an evaluator is.
+
+    Args:
+      evaluator: contrast, outer_inner, oic, mean, several with + between them, or sum,
+        which is contrast+outer_inner.
+      place: what messages call it.
+
+    Raises:
+      InputError: it is none of these.
+    """
+    found = _SUM if evaluator == "sum" else tuple(evaluator.split("+"))
+    if not set(found) <= set(_SCORES) or len(set(found)) < len(found):
+        raise errors.InputError(
+            f"{place}: found {evaluator!r}, expected {', '.join(_SCORES)}, sum (of the"
+            " first two), or several, each once, with + between them"
+        )
+    return found
 
 
 def conditioned(

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jax
 
 from cleannet_jax import config as config_lib
-from cleannet_jax.localizers import proposals, recipes
+from cleannet_jax.localizers import proposals, recipes, scoring
 
 
 class Localizer(NamedTuple):
@@ -53,6 +53,23 @@ _PAPER = {
     "anchors_per_octave": 0,
     "suppression": "",
     "recipe": "",
+    "traps": False,
+}
+
+# What a kind of localizer does not read, so that it must be as in the paper.
+_JUDGED = (
+    "evaluator",
+    "ranking",
+    "video_score_weight",
+    "scp_thresholds",
+    "attention_thresholds",
+    "anchors_per_octave",
+    "suppression",
+)
+UNREAD = {
+    "threshold": (*_JUDGED, "smooth"),
+    "recipe": _JUDGED,
+    "runs": ("anchors_per_octave",),
 }
 
 
@@ -122,9 +139,9 @@ FIELDS = (
     "min_attention",
 )
 
-# Not the paper's: any localizer by proposals can judge them on a smoothed SCP, and any
-# that trains a generator can bound the norm of its gradient.
-SMOOTHED, CLIPPED = "_smoothed", "_clipped"
+# Not the paper's: any localizer by proposals can judge them on a smoothed SCP, any that
+# trains a generator can bound the norm of its gradient, and recipes can have their traps.
+SMOOTHED, CLIPPED, TRAPS = "_smoothed", "_clipped", "_traps"
 
 
 def _named() -> dict[str, Mapping[str, Any]]:
@@ -136,6 +153,8 @@ def _named() -> dict[str, Mapping[str, Any]]:
     for name, row in list(named.items()):
         if row["train_generator"]:
             named[f"{name}{CLIPPED}"] = {**row, "clip_gradient": True}
+        if row["recipe"]:
+            named[f"{name}{TRAPS}"] = {**row, "traps": True}
     return named
 
 
@@ -153,12 +172,12 @@ def settings(name: str) -> dict[str, Any]:
 
 
 def names(config: config_lib.Settings) -> list[str]:
-    """Those that judge proposals on such an SCP, and bound gradients, as a config."""
-    own = config.smooth, config.clip_gradient
+    """Those that have behind them what a config has."""
+    behind = ("smooth", "clip_gradient", "traps")
     return [
         name
         for name, row in _NAMED.items()
-        if (row["smooth"], row["clip_gradient"]) == own
+        if all(row[field] == getattr(config, field) for field in behind)
     ]
 
 
@@ -180,7 +199,7 @@ def of(config: config_lib.Settings) -> Localizer:
 def _scores(evaluator: str, config: config_lib.Settings) -> tuple[str, ...]:
     """The scores whose sum an evaluator is, under C2 and C3."""
     found: list[str] = []
-    for name in filter(None, evaluator.split("+")):
+    for name in scoring.parts(evaluator, place="evaluator") if evaluator else ():
         if name != "contrast" or (config.action_score and config.edge_scores):
             found.append(name)
         else:

@@ -169,19 +169,30 @@ def evaluate_some(
     window: int = edges.WINDOW,
     length: ArrayLike | None = None,
 ) -> dict[str, jax.Array]:
-    """Scores of proposals by their names, each [N, P]; the others are not even traced.
+    """Scores of proposals by their names; the others are not even traced.
 
     Args:
-      scp: as for `evaluate_proposals`, and so are the others.
-      proposals: in snippets.
+      scp: [T, N] of N categories.
+      proposals: [P, 2] the same for all categories, or [N, P, 2]; in snippets.
       names: fields of `ProposalScores`; "mean", avg ψ(x_s : x_e); and "oic", that less
         the mean of the parts in the video of the quarters of a length before and
         after, taken together: 0 where nothing of them is in it. So score the methods
         that followed AutoLoc (BaS-Net, CO2-Net and others); "outer_inner" takes what
         is outside the video for zeros.
       window: odd number of snippets.
-      length: number of valid snippets.
+      length: number of valid snippets, an integer.
+
+    Returns:
+      Each [N, P], in the unit of the SCP.
+
+    Raises:
+      TypeError, ValueError: as `edges.windowed_extrema`; or a name is none of these.
     """
+    unknown = set(names) - {*_REGIONS, "oic"}
+    if unknown:
+        raise ValueError(
+            f"names: expected {', '.join(_REGIONS)} or oic, found {min(unknown)!r}"
+        )
     scp = arguments.floats(
         "scp", scp, ("T", "N"), way_out="for one category use proposal_scores"
     )
@@ -265,11 +276,15 @@ def _scores_of(scp, proposals, length, *, window, names) -> dict[str, jax.Array]
         return {name: _of_nothing(psi, proposals).reshape(shape) for name in names}
     factor = _shrinking(psi)
     psi *= factor
-    edge = integral.apart(lambda psi: edges.of_signal(psi, length, window=window))(psi)
+    if {"starting", "ending", "contrast"} & set(names):
+        of_signal = functools.partial(edges.of_signal, window=window)
+        edge = integral.apart(lambda psi: of_signal(psi, length))(psi)
     start, extent, valid = _start_and_extent(proposals, psi.dtype)
     alone = together = None
-    if set(names) - {"contrast"}:
+    if {"starting", "ending"} & set(names):
         alone = integral.integrate((psi, edge))
+    elif set(names) - {"contrast"}:
+        alone = integral.integrate((psi,))
     if "contrast" in names:
         together = integral.integrate((psi, psi - edge / 2, psi + edge / 2))
 
@@ -300,15 +315,20 @@ def _shrinking(psi) -> jax.Array:
 
 
 def _inside_the_video(sums, start, extent, valid, end) -> jax.Array:
-    """The score "oic": flanks end where the video does."""
+    """The score "oic": flanks begin and end where the video does."""
     mean = functools.partial(integral.weighted_means, _REGIONS["mean"], sums)
-    before = jnp.clip(jnp.minimum(extent / 4, start), 0)
-    after = jnp.clip(jnp.minimum(extent / 4, end - (start + extent)), 0)
+    bounds = (start - extent / 4, start), (start + extent, start + extent * 1.25)
+    flanks = []
+    for bound in bounds:
+        first, last = (jnp.clip(time, 0, end) for time in bound)
+        # Of less than that a mean is noise.
+        width = jnp.where(last - first >= SHORTEST, last - first, 0)
+        flanks.append((first, width))
+    total = sum(width for _, width in flanks)
     around = 0.0
-    for first, width in ((start - before, before), (start + extent, after)):
-        some = width > 0
-        found = mean(first, jnp.where(some, width, 1), valid)
-        weight = jnp.where(some & valid, width / jnp.where(some, before + after, 1), 0)
+    for first, width in flanks:
+        found = mean(first, jnp.where(width > 0, width, 1), valid)
+        weight = jnp.where(valid, width / jnp.where(total > 0, total, 1), 0)
         weight = weight.reshape(-1, *[1] * (found.ndim - 1))
         around += weight * jnp.where(weight > 0, found, 0)
     return mean(start, extent, valid) - around

@@ -167,6 +167,8 @@ def demote(
       TypeError, ValueError: as `suppress`.
     """
     segments, scores = _checked(segments, scores)
+    if scores.shape[0] == 0:
+        return scores
 
     def function(segments, scores):
         def unfinished(carry):
@@ -182,7 +184,10 @@ def demote(
             remaining = jnp.where(out, -jnp.inf, remaining).at[best].set(-jnp.inf)
             return remaining, found
 
-        start = scores, jnp.full_like(scores, -jnp.inf)
+        start = jax.tree.map(
+            lambda x: sharding.varying_like(x, segments, scores),
+            (scores, jnp.full_like(scores, -jnp.inf)),
+        )
         return jax.lax.while_loop(unfinished, take_best, start)[1]
 
     return sharding.automatically(function, (segments, scores), (None,))

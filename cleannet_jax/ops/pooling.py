@@ -70,6 +70,8 @@ def smoothed(values: jax.Array, *, width: int, length: jax.Array | int) -> jax.A
       [T, N], zero from `length` on.
     """
     chex.assert_rank(values, 2)
+    # A wider window sees nothing more.
+    width = min(width, max(2 * len(values) - 1, 1))
     mask = valid_snippets(len(values), length)
     inside = jnp.where(mask[:, None], values, 0)
     window = (width, 1)

@@ -283,6 +283,9 @@ def dataset_names() -> list[str]:
     return sorted(n.stem for n in names if n.suffix == ".py" and n.stem != "__init__")
 
 
+_MAY_BE_EMPTY = ("text", "numbers separated by commas")
+
+
 def read_config(
     parsed: argparse.Namespace, method: str | None = None
 ) -> config_lib.Config:
@@ -303,7 +306,9 @@ def read_config(
     named = {}
     for field in dataclasses.fields(config_lib.Config):
         value = getattr(parsed, field.name, None)
-        if field.name == "dataset" or value is None or value == "":
+        if field.name == "dataset" or value is None:
+            continue
+        if value == "" and config_lib.kind_of(field.name) not in _MAY_BE_EMPTY:
             continue
         is_text = isinstance(value, str)
         named[field.name] = (

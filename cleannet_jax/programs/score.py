@@ -115,8 +115,9 @@ def parser() -> options.Parser:
 
 def run(parsed: argparse.Namespace) -> int:
     """Scores and writes; says how many."""
-    from cleannet_jax import fusion, score
+    from cleannet_jax import score
     from cleannet_jax.data import labels
+    from cleannet_jax.localizers import scoring
     from cleannet_jax.programs import compilation
 
     compilation.cache(parsed.compilation_cache)
@@ -124,7 +125,7 @@ def run(parsed: argparse.Namespace) -> int:
     read = parsed.proposals, parsed.scp, parsed.fuse, parsed.annotations, parsed.labels
     options.check_output("--out", parsed.out, *read, mark=options.DETECTIONS)
     recipe, judge = _recipe(parsed), _judge(parsed)
-    fusion.parts(recipe.evaluator)
+    scoring.parts(recipe.evaluator, place="evaluator")
     if parsed.proposals.endswith(".npz"):
         if judge.video_score_weight:
             raise errors.InputError(
@@ -169,6 +170,12 @@ def _recipe(parsed: argparse.Namespace) -> "fusion.Recipe":
 
     own = ("evaluator", "scale", "suppress")
     if parsed.fuse is not None and not _is_number(parsed.fuse):
+        if parsed.smoothing_width != 1 or parsed.video_score_weight:
+            raise errors.InputError(
+                f"--fuse: found {parsed.fuse} with --smoothing-width or"
+                " --video-score-weight, expected neither: its weight was chosen for the"
+                " evaluator's score without them"
+            )
         for name in own:
             if getattr(parsed, name) is not None:
                 raise errors.InputError(
@@ -181,7 +188,7 @@ def _recipe(parsed: argparse.Namespace) -> "fusion.Recipe":
     weight = None if parsed.fuse is None else fusion.parse_weight(parsed.fuse, "--fuse")
     return fusion.Recipe(
         weight=weight,
-        evaluator=parsed.evaluator or "contrast",
+        evaluator="contrast" if parsed.evaluator is None else parsed.evaluator,
         suppression=suppression_lib.parse(parsed.suppress or "none"),
         scale=parsed.scale or "none",
     )
