@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -258,6 +259,36 @@ def test_an_early_interrupt_is_one_line_and_130(name, tmp_path):
     assert done.returncode == 130, done.stderr
     assert done.stderr.startswith("stopped; ") and done.stderr.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+TERMINATE = """
+import os, signal, sys, time
+from cleannet_jax.programs import main, score
+
+def run(parsed):
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(5)
+
+score.run = run
+code = main.main(["score", "--scp", ".", "--proposals", "p.json", "--out", "o.json"])
+assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+sys.exit(code)
+"""
+
+
+def test_a_request_to_end_is_one_line_and_143(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", TERMINATE],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        # As a shell starts what is in the background.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+    )
+    assert done.returncode == 143, done.stderr
+    assert done.stderr == "stopped; nothing was written\n"
 
 
 def test_an_interrupt_says_what_was_written(tmp_path, monkeypatch):
