@@ -90,6 +90,16 @@ def score_arrays(
             " are these seconds or frames?"
         )
     scores = jax.device_get(_padded_scores(scp, proposals, judge or Judge()))
+    usable = np.all([np.isfinite(part) for part in scores.values()], axis=0)
+    if not usable.all():
+        category, row = np.argwhere(~usable)[0].tolist()
+        index = [row] if proposals.ndim == 2 else [category, row]
+        raise errors.InputError(
+            f"{proposals_path}: proposals{index}: found"
+            f" {proposals[tuple(index)].tolist()}, so short, or so far from the"
+            f" {len(scp)} snippets of the SCP, that its scores are no numbers; expected"
+            " snippets within the video"
+        )
     with files.open_atomic(out, "wb") as file:
         np.savez(file, proposals=proposals, **scores)
     return proposals.size // 2

@@ -160,7 +160,7 @@ def test_an_archive_that_unfolds_to_much_more_than_it_is_is_refused(tmp_path):
     try:
         for read in (arrays.read_members, arrays.read_member_header):
             with pytest.raises(
-                arrays.ArrayError, match="that take .* expected at most"
+                arrays.ArrayError, match="that take .* at most .* uncompressed or as"
             ):
                 read(tmp_path / "one.npz", "a")
         with pytest.raises(arrays.ArrayError, match="many.npz: found 33554"):

@@ -511,6 +511,19 @@ def test_program_writes_the_table_by_category(write, tmp_path):
     )
 
 
+def test_program_names_a_label_that_no_table_can_hold(write, tmp_path):
+    truth = {"subset": "test", "annotations": [row(label="\ud800")]}
+    paths = [
+        write("p.json", {"results": {"a": [row(label="\ud800")]}}),
+        write("gt.json", {"database": {"a": truth}}),
+    ]
+    out = tmp_path / "out.csv"
+    done = run(paths[0], "--ground-truth", paths[1], "--csv", out, "--tiou", "0.5")
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith(f"error: {out}: cannot be written: found half of a")
+    assert not out.exists()
+
+
 def test_program_reads_numbers_as_labels_with_names(write, tmp_path):
     (tmp_path / "names.txt").write_text("Dive\nThrow\n")
     (tmp_path / "p.csv").write_text(

@@ -3,6 +3,7 @@
 import builtins
 import re
 import sys
+import zlib
 
 import ml_dtypes
 import numpy as np
@@ -409,8 +410,66 @@ def test_unwritten_values_are_not_made_up(h5):
         "chunk", (2, 2), "f4", chunks=(1 << 13, 1 << 13), maxshape=(None, None)
     )
     file.close()
-    for name in ("nothing", "part", "chunk"):
-        with pytest.raises(arrays.ArrayError, match=f"'{name}': found .* too few"):
+    for name, end in (
+        ("nothing", "float32$"),
+        ("part", "store it uncompressed or as .npy$"),
+        ("chunk", "float32$"),
+    ):
+        message = f"'{name}': found .* too few for shape .*{end}"
+        with pytest.raises(arrays.ArrayError, match=message):
+            read(path, name)
+
+
+def test_a_chunk_that_unfolds_to_more_than_it_is_is_refused(h5):
+    file, path = h5
+    how = {"shape": (16, 64), "dtype": "f4", "chunks": (16, 64)}
+    bomb = zlib.compress(bytes(60 << 20))
+    for name, more in (
+        ("bomb", {"compression": "gzip"}),
+        ("both", {"compression": "gzip", "shuffle": True, "fletcher32": True}),
+        ("plain", {"compression": "gzip"}),
+    ):
+        item = file.create_dataset(name, **how, **more)
+        # Of "plain" the filters are said to be left out, and its bytes are the values.
+        item.id.write_direct_chunk(
+            (0, 0), bytes(4096) if name == "plain" else bomb, int(name == "plain")
+        )
+    file.close()
+    for name in ("bomb", "both"):
+        with pytest.raises(
+            arrays.ArrayError, match="unfold to more than the 4096 of a"
+        ):
+            read(path, name)
+    assert not read(path, "plain").any()
+
+
+def test_filters_are_those_whose_room_is_known(h5):
+    import h5py
+
+    file, path = h5
+    values = np.random.default_rng(0).normal(size=(300, 200)).astype(np.float32)
+    for at, more in enumerate(
+        (
+            {"compression": "gzip", "shuffle": True, "fletcher32": True},
+            {"compression": "gzip", "chunks": values.shape},
+            {"compression": "lzf"},
+            {"fletcher32": True},
+        )
+    ):
+        file.create_dataset(f"{at}", data=values, **more)
+    twice = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    twice.set_chunk((16, 16))
+    twice.set_deflate(4)
+    twice.set_deflate(4)
+    space = h5py.h5s.create_simple((16, 16))
+    h5py.h5d.create(file.id, b"twice", h5py.h5t.NATIVE_FLOAT, space, twice)
+    file.create_dataset("other", data=values.astype(int), scaleoffset=0)
+    file.close()
+    for at in range(4):
+        np.testing.assert_array_equal(read(path, f"{at}"), values)
+    for name, filters in (("twice", "deflate, deflate"), ("other", "6")):
+        message = f"found the filters {filters}, expected none, or shuffle and"
+        with pytest.raises(arrays.ArrayError, match=message):
             read(path, name)
 
 

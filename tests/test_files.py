@@ -2,8 +2,11 @@
 
 import json
 import os
+import re
+import resource
 import time
 
+import numpy as np
 import pytest
 
 from cleannet_jax import errors
@@ -131,6 +134,53 @@ def test_file_appears_whole_or_not_at_all(tmp_path):
         files.write_json(path, {"a": float("nan")})
     assert files.read_json(path) == {"a": 1}
     assert os.listdir(tmp_path) == ["x.json"]
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path):
+    path, place = tmp_path / "x.json", tmp_path / "folder"
+    place.mkdir()
+    lines = re.escape(f"File too large: '{path}'")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 12, resource.RLIM_INFINITY))
+    try:
+        with pytest.raises(OSError, match=lines):
+            files.write_json(path, "x" * 100_000)
+        # NumPy says nothing of the cause.
+        with (
+            pytest.raises(OSError, match=f"'{path}'"),
+            files.open_atomic(path, "wb") as file,
+        ):
+            np.save(file, np.zeros(100_000))
+    finally:
+        limits = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    for name in (place, tmp_path / "absent" / "x.json"):
+        with pytest.raises(OSError, match=f"'{name}'$"):
+            files.write_json(name, 1)
+    message = "x.json: .* half of a surrogate pair in .a.*ud800b"
+    with (
+        pytest.raises(errors.InputError, match=message),
+        files.open_atomic(path) as file,
+    ):
+        file.write("a\ud800b")
+    # What is raised about another file keeps its name.
+    with pytest.raises(FileNotFoundError, match="other'"), files.open_atomic(path):
+        (tmp_path / "other").read_text()
+    assert os.listdir(tmp_path) == ["folder"]
+
+
+def test_links_and_pipes_stay_what_they_are(tmp_path):
+    place, link, pipe = (tmp_path / name for name in ("there/x", "link", "pipe"))
+    place.parent.mkdir()
+    link.symlink_to("there/x")
+    for value in (1, 2):
+        files.write_json(link, value)
+        assert link.is_symlink() and files.read_json(place) == value
+    assert os.listdir(place.parent) == ["x"]
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    files.write_json(pipe, [1])
+    assert os.read(reader, 100) == b"[\n 1\n]\n" and pipe.is_fifo()
+    os.close(reader)
 
 
 @pytest.mark.parametrize(

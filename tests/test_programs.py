@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ import pytest
 
 import cleannet_jax
 from cleannet_jax import config, errors, experiment, methods
+from cleannet_jax.data import files
 from cleannet_jax.programs import main, options, places
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -131,6 +133,10 @@ def test_a_config_from_a_file(tmp_path):
         (tmp_path / name).write_text(json.dumps(content))
         found = read(tmp_path / name)
         assert found.anchor_sizes == (2, 4) and found.joint is False
+    # A run's own, changed by hand: its digest is not what counts here.
+    content = files.with_digest({"config": fields}) | {"config": fields | {"seed": 7}}
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    assert read(tmp_path / "config.json").seed == 7
     (tmp_path / "wrong.json").write_text(json.dumps({"stepz": 1}))
     with pytest.raises(errors.InputError, match="no field 'stepz'; did you mean 'step"):
         read(tmp_path / "wrong.json")
@@ -255,6 +261,36 @@ def test_an_early_interrupt_is_one_line_and_130(name, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+TERMINATE = """
+import os, signal, sys, time
+from cleannet_jax.programs import main, score
+
+def run(parsed):
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(5)
+
+score.run = run
+code = main.main(["score", "--scp", ".", "--proposals", "p.json", "--out", "o.json"])
+assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+sys.exit(code)
+"""
+
+
+def test_a_request_to_end_is_one_line_and_143(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", TERMINATE],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        # As a shell starts what is in the background.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+    )
+    assert done.returncode == 143, done.stderr
+    assert done.stderr == "stopped; nothing was written\n"
+
+
 def test_an_interrupt_says_what_was_written(tmp_path, monkeypatch):
     out = tmp_path / "out.json"
 
@@ -302,15 +338,73 @@ def test_no_output_takes_the_place_of_an_input(feature_folder, tmp_path, monkeyp
         options.check_output("--out", name and str(name), str(data), mark=mark)
 
 
+def test_no_output_takes_the_place_of_what_links_lead_to(feature_folder, tmp_path):
+    data, mark = feature_folder, options.DETECTIONS
+    (tmp_path / "ann").mkdir()
+    place = (data / "annotations.json").rename(tmp_path / "ann" / "anno.json")
+    (data / "annotations.json").symlink_to(place)
+    other = tmp_path / "ann" / "list.txt"
+    other.write_text("video00 1 2 jump training\n")
+    with pytest.raises(errors.InputError, match="in a folder that is an input of this"):
+        options.check_output("--out", str(place), str(data), mark=mark)
+    options.check_output("--out", str(other), str(data), mark=mark)
+    (data / "more").symlink_to(tmp_path / "ann")
+    with pytest.raises(errors.InputError, match="in a folder that is an input of this"):
+        options.check_output("--out", str(other), str(data), mark=mark)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "is_ours"),
+    [
+        ("a.txt", "", True),
+        ("a.txt", "video00 1.5 2e-05 7 0.5\nvideo01 1.0 2.0 7 0.5\n", True),
+        ("a.txt", "video00 jump 1 2 training\n", False),
+        ("a.txt", "video00 1 2 3 4\n", False),
+        ("a.json", '{"results": {"database": [{"label": "database"}]}}', True),
+        ("a.json", '{"details": "%s", "results": {}}' % ("x" * 70000), True),
+        ("a.json", '{"results":{"a":[]}}', True),
+        ("a.json", '{"version": {"results": 1}, "database": {}}', False),
+        ("a.json", '["results", {"results": {}}]', False),
+        ("a.json", '"results":', False),
+    ],
+)
+def test_what_was_written_here_may_be_replaced(tmp_path, name, content, is_ours):
+    path = tmp_path / name
+    path.write_text(content)
+    how = {"mark": options.DETECTIONS}
+    if is_ours:
+        options.check_output("--out", str(path), str(tmp_path), **how)
+    else:
+        with pytest.raises(errors.InputError, match="is nothing that it writes"):
+            options.check_output("--out", str(path), str(tmp_path), **how)
+
+
+def test_names_that_no_file_can_be_written_under_are_refused(tmp_path):
+    with pytest.raises(errors.InputError, match="--out: found the folder .*, expected"):
+        options.check_output("--out", str(tmp_path))
+    (tmp_path / "loop").symlink_to("loop")
+    for wrong in ("a\0b", str(tmp_path / "loop")):
+        with pytest.raises(errors.InputError, match="no usable path: ") as caught:
+            options.check_output("--out", str(tmp_path / "a.json"), wrong)
+        assert "\n" not in str(caught.value) and "\0" not in str(caught.value)
+
+
 def test_localize_replaces_nothing_but_its_own(feature_folder, tmp_path):
     small = ["--head-steps", "1", "--steps", "1", "--generator-width", "4"]
     small += ["--tious", "0.5", "--anchor-sizes", "4", "--num-buckets", "1"]
     run, data = tmp_path / "run", feature_folder
+    manifest = (data / "manifest.json").rename(tmp_path / "man.json")
     train = ["train", "--dataset", "thumos14", "--data", data, "--method", "plain"]
+    train += ["--manifest", manifest]
     assert programs.run(*train, *small, "--out", run).returncode == 0
+    scp, out = tmp_path / "scp", data / "found.json"
+    for name in ("scp.json", ".scp.json"):
+        done = programs.run("localize", run, "--scp", scp, "--out", scp / name)
+        assert done.returncode == 2 and "is written by --scp" in done.stderr
+        assert not scp.exists()
     for out in (
         data / "annotations.json",
-        data / "manifest.json",
+        manifest,
         run / "model.json",
         run / "predictions" / "plain.json",
         run / "results" / "plain.json",
@@ -320,7 +414,7 @@ def test_localize_replaces_nothing_but_its_own(feature_folder, tmp_path):
         assert done.returncode == 2 and "--out: " in done.stderr, out
         assert done.stderr.count("\n") == 1 and out.read_bytes() == before
     # SCPs that a kill has left half written are written anew; twice is the same.
-    scp, out = tmp_path / "scp", data / "found.json"
+    out = data / "found.json"
     command = ["localize", run, "--out", out, "--scp", scp]
     assert programs.run(*command).returncode == 0
     whole = {path: path.read_bytes() for path in [out, *scp.rglob("*.*")]}

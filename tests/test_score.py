@@ -365,6 +365,24 @@ def test_seconds_are_no_snippets(tmp_path, scp):
         score.score_arrays(str(tmp_path / "a.npy"), path, str(tmp_path / "out.npz"))
 
 
+@pytest.mark.parametrize("each_category", [False, True])
+@pytest.mark.parametrize("wrong", [[1e300, 2e300], [20.0, 20.0 + 1e-12]])
+def test_arrays_whose_scores_are_no_numbers_are_named(
+    tmp_path, scp, wrong, each_category
+):
+    proposals = np.array([[10.0, 20.0], [20.0, 40.0], wrong])
+    place = [2]
+    if each_category:
+        proposals, place = np.stack([proposals] * 3), [0, 2]
+    path, out = save_proposals(tmp_path, proposals), tmp_path / "out.npz"
+    done = programs.run(
+        "score", "--scp", tmp_path / "a.npy", "--proposals", path, "--out", out
+    )
+    assert done.returncode == 2 and not out.exists()
+    assert done.stderr.startswith(f"error: {path}: proposals{place}: found {wrong}, so")
+    assert done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("is_folder", [False, True])
 def test_logits_are_refused_unless_they_are_meant(tmp_path, scp, is_folder):
     logits = (20 * scp - 5).clip(-5, 8.9)

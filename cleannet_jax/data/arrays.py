@@ -39,6 +39,11 @@ _KINDS = "biufcSUVO"
 _MAX_AXES, _MAX_BYTES = 64, 2**63 - 1
 _CHUNK = 1 << 20
 _FLOATS = (np.float16, np.float32, np.float64)
+# Why what is compressed is refused, and what then; the end of a message.
+SMALLER = (
+    ": it is compressed to less than features are; if they are right, store it"
+    " uncompressed or as .npy"
+)
 
 
 class ArrayError(errors.InputError):
@@ -322,7 +327,7 @@ def _check_total(size: int, stored: int, place: str) -> None:
         raise ArrayError(
             "wrong file size",
             f"{place}: found {size} bytes that take {stored} in the file, expected at"
-            f" most {allowance(stored)}",
+            f" most {allowance(stored)}{SMALLER}",
         )
 
 

@@ -1,6 +1,7 @@
 """Reading and writing files: JSON and arrays in, whole files or nothing out."""
 
 import contextlib
+import errno
 import hashlib
 import itertools
 import json
@@ -8,7 +9,7 @@ import os
 import pathlib
 import re
 import reprlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import IO, Any
 
 from cleannet_jax import errors
@@ -36,6 +37,9 @@ def open_atomic(
     each of these a sync of the folder would cost as much again as that of the file, so
     that `folders.sync` follows once, before the file that says that all are there.
 
+    A link stays, and the file that it leads to is replaced. What is no regular file, such
+    as a pipe or a device, is written into.
+
     Args:
       path: where the file is to be; its folder must exist.
       mode: "w" for text (UTF-8, "\\n" line ends) or "wb" for bytes.
@@ -45,9 +49,47 @@ def open_atomic(
     Yields:
       A writable file. It replaces `path` when the block ends, and is removed when
       the block raises, which includes a full disk.
+
+    Raises:
+      OSError: it cannot be written; its `filename` is `path`.
+      InputError: some text cannot be written as UTF-8.
     """
-    path = pathlib.Path(path)
+    place = pathlib.Path(os.path.realpath(path) if os.path.islink(path) else path)
     how = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
+    with _named(path, place):
+        if place.exists() and not place.is_file():
+            with open(place, mode, **how) as file:
+                yield file
+        else:
+            with _draft(place, mode, how, is_bulk=is_bulk) as file:
+                yield file
+
+
+@contextlib.contextmanager
+def _named(path: str | os.PathLike, place: pathlib.Path) -> Iterator[None]:
+    """Names the file that cannot be written, which a full disk or its draft do not."""
+    try:
+        yield
+    except OSError as error:
+        name = os.path.basename(os.fsdecode(error.filename or ""))
+        if name and not name.startswith(f".{place.name}."):
+            raise
+        # NumPy says that an array does not fit in words alone.
+        number, reason = error.errno or errno.EIO, error.strerror or str(error)
+        raise OSError(number, reason, os.fspath(path)) from error
+    except UnicodeEncodeError as error:
+        raise errors.InputError(
+            f"{path}: cannot be written: found half of a surrogate pair in"
+            f" {text.quoted(error.object[max(error.start - 30, 0) : error.end + 30])},"
+            " expected whole characters; correct the name in the input that has it"
+        ) from None
+
+
+@contextlib.contextmanager
+def _draft(
+    path: pathlib.Path, mode: str, how: dict[str, str], *, is_bulk: bool
+) -> Iterator[IO]:
+    """A file that takes the place of `path` when the block ends, see `open_atomic`."""
     if not is_bulk:
         folders.remove_remains(path.parent, path.name)
     handle, name = folders.temporary_file(path)
@@ -128,6 +170,26 @@ def read_json(path: str | os.PathLike) -> Any:
         value = window.value()
         window.end()
         return value
+
+
+def first_key(path: str | os.PathLike, keys: Collection[str]) -> str | None:
+    """Returns which of some keys is the first at the top level of a JSON file.
+
+    What follows it is not looked at.
+
+    Returns:
+      None where there is none, or no object.
+
+    Raises:
+      InputError: as `read_json` does.
+    """
+    with _open_json(path) as window:
+        if window.peek() == "{":
+            for name in window.names():
+                if name in keys:
+                    return name
+                window.value()
+    return None
 
 
 def iterate_json(

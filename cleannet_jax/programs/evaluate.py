@@ -18,8 +18,7 @@ docs/evaluation.md says what each option means.
 """
 
 import argparse
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from cleannet_jax import errors
@@ -155,21 +154,11 @@ def run(parsed: argparse.Namespace) -> int:
     text, content = _result(parsed, reports)
     print(text)
     if parsed.json:
-        with _named(parsed.json):
-            files.write_json(parsed.json, content)
+        files.write_json(parsed.json, content)
     if parsed.csv:
-        with _named(parsed.csv), files.open_atomic(parsed.csv) as file:
+        with files.open_atomic(parsed.csv) as file:
             file.write(evaluation.as_csv(reports))
     return 0
-
-
-@contextlib.contextmanager
-def _named(path: str) -> Iterator[None]:
-    """Names the file that cannot be written."""
-    try:
-        yield
-    except OSError as error:
-        raise errors.InputError(f"{path}: {error.strerror}") from None
 
 
 def _result(

@@ -81,11 +81,14 @@ def run(parsed: argparse.Namespace) -> int:
     description = runs.read_description(folder)
     config = description.config
     data = parsed.data or [description.data]
-    read = *data, folder, parsed.manifest, parsed.scores or config.scores
+    manifest = parsed.manifest or config.manifest
+    read = *data, folder, manifest, parsed.scores or config.scores
     options.check_output("--out", parsed.out, *read, mark=options.DETECTIONS)
     # What training has found looks the same as what this command finds.
     found = (folder / "predictions").glob("*")
     options.check_output("--out", parsed.out, *found)
+    if parsed.scp:
+        _check_apart(parsed.out, parsed.scp)
     if parsed.scores:
         config = dataclasses.replace(config, scores=parsed.scores)
         methods.check(config)
@@ -121,3 +124,13 @@ def run(parsed: argparse.Namespace) -> int:
     count = len(predictions.scores)
     print(f"{count} detections in {len(ids)} videos: {parsed.out}")
     return 0
+
+
+def _check_apart(out: str, scp: str) -> None:
+    """Raises an InputError if --out is one of the files of --scp, or its folder."""
+    folder = pathlib.Path(scp).resolve()
+    taken = (folder, *(folder / name for name in ("scp.json", ".scp.json")))
+    if pathlib.Path(out).resolve() in taken:
+        raise errors.InputError(
+            f"--out: {out} is written by --scp {scp} too; choose another name"
+        )

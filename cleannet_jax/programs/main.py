@@ -78,18 +78,18 @@ def run(name: str, arguments: Sequence[str] | None = None) -> int:
     except errors.Interrupted as stop:
         print(stop, file=sys.stderr)
         return 128 + stop.signal_number
-    except BrokenPipeError:
-        # Whoever read the output has seen enough, as `head` does.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OSError as error:
+        if isinstance(error, BrokenPipeError) and not error.filename:
+            # Whoever read the output has seen enough, as `head` does.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
         place = f"{error.filename}: " if error.filename else ""
         print(f"error: {place}{error.strerror or error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         goes_on = getattr(program, "WHEN_STOPPED", "")
         print(f"stopped; {goes_on or written.text()}", file=sys.stderr)
-        return 128 + signal.SIGINT
+        return 128 + (stop.args[0] if stop.args else signal.SIGINT)
 
 
 class _Written:
@@ -122,37 +122,44 @@ def _state(path: str) -> tuple[int, int] | None:
     """What differs when a file was replaced, or a folder was written to."""
     try:
         found = os.stat(path)
-    except OSError:
+    except (OSError, ValueError):
         return None
     return found.st_ino, found.st_mtime_ns
 
 
 @contextlib.contextmanager
 def _interrupts() -> Iterator[None]:
-    """Lets SIGINT end the program in one line, also while packages are imported.
+    """Lets SIGINT and SIGTERM end the program in one line, also while it imports.
+
+    Training collects them instead while it can save, see `logs.stop_requests`.
 
     An import cannot be relied on to pass on a KeyboardInterrupt: there are packages
     that take one for a part of theirs that is not installed. So it ends the process
     there; what is being written just then was never given its name.
     """
-    is_main = threading.current_thread() is threading.main_thread()
-    if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        # Somebody else's handler, or SIGINT is ignored, as under nohup.
-        yield
-        return
-    signal.signal(signal.SIGINT, _interrupt)
+    usual = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGTERM: signal.SIG_DFL,
+    }
+    # Others are somebody else's, or ignored, as SIGINT is in the background.
+    ours = [number for number in usual if signal.getsignal(number) is usual[number]]
+    if threading.current_thread() is not threading.main_thread():
+        ours = []
+    for number in ours:
+        signal.signal(number, _interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number in ours:
+            signal.signal(number, usual[number])
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """Handles SIGINT."""
+    """Handles SIGINT and SIGTERM."""
     if _is_importing(frame):
         os.write(2, b"stopped; no file is half written; give the same command again\n")
         os._exit(128 + number)
-    raise KeyboardInterrupt
+    raise KeyboardInterrupt(number)
 
 
 def _is_importing(frame: FrameType | None) -> bool:

@@ -15,7 +15,7 @@ import re
 import runpy
 import sys
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from cleannet_jax import config as config_lib
@@ -27,16 +27,27 @@ _TRUTHS |= {"0": False}
 # How much of a file is read in order to know what it is.
 _START = 1 << 16
 
-# What the starts of files of detections hold, for `check_output`: the key of a
-# submission, the heads of a table, a line of five of THUMOS14's text. Annotations have
-# no scores.
-_SUBMISSION = r'(?s)\A(?!.*"database").*"results":'
+
+def _is_submission(path: pathlib.Path) -> bool:
+    """Whether a file holds detections as JSON, and no annotations."""
+    from cleannet_jax.data import files
+
+    try:
+        return files.first_key(path, ("results", "database")) == "results"
+    except errors.InputError:
+        return False
+
+
+# How files of detections are known, for `check_output`: the key of a submission, the
+# heads of a table, a line of THUMOS14's text as it is written here, or none where
+# nothing was detected. Annotations have no scores.
+_FLOAT = r"-?\d+(?:\.\d+(?:e[-+]\d+)?|e[-+]\d+)"
 DETECTIONS = types.MappingProxyType(
     {
-        ".json": _SUBMISSION,
-        "": _SUBMISSION,
+        ".json": _is_submission,
+        "": _is_submission,
         ".csv": r"\A[^\n]*\bscore\b",
-        ".txt": r"\A\S+([ \t]+\S+){4}\s*\n",
+        ".txt": rf"\A(?:\Z|\S+ {_FLOAT} {_FLOAT} \d+ {_FLOAT}\n)",
     }
 )
 
@@ -178,34 +189,63 @@ def check_output(
     flag: str,
     path: str | None,
     *inputs: str | os.PathLike | None,
-    mark: Mapping[str, str] = types.MappingProxyType({}),
+    mark: Mapping[str, str | Callable[[pathlib.Path], bool]] = types.MappingProxyType(
+        {}
+    ),
 ) -> None:
     """Raises an InputError if a file to write is one that is read, however it is named.
 
-    In a folder that is read, a file that is there may be replaced only if this command
-    can have written it: anything else there may be annotations or a manifest.
+    In a folder that is read, and where links in it lead, a file that is there may be
+    replaced only if this command can have written it: anything else there may be
+    annotations or a manifest. A folder cannot be replaced.
 
     Args:
       flag: of the file to write.
       path: of the file; None where none is.
       inputs: files and folders that are read; None for those that are not.
       mark: by its ending, in lower case, what the start of a file that this command
-        writes holds, a regular expression.
+        writes holds, a regular expression, or what says whether it can be one.
     """
     if not path:
         return
-    place = pathlib.Path(path).resolve()
+    place = _resolved(path)
+    if place.is_dir():
+        raise errors.InputError(
+            f"{flag}: found the folder {path}, expected the name of a file"
+        )
     for given in filter(None, inputs):
-        other = pathlib.Path(given).resolve()
+        other = _resolved(given)
         if place == other or _is_one_file(place, other):
             raise errors.InputError(f"{flag}: {path} is an input of this command")
-        if other.is_dir() and other in place.parents and place.exists():
+        if place.exists() and other.is_dir() and _is_reached(place, other):
             wanted = mark.get(place.suffix.lower())
-            if wanted is None or not _starts_like(place, wanted):
+            if wanted is None or not _is_like(place, wanted):
                 raise errors.InputError(
                     f"{flag}: {path} is there, in a folder that is an input of this"
                     " command, and is nothing that it writes; choose another name"
                 )
+
+
+def _resolved(path: str | os.PathLike) -> pathlib.Path:
+    """A path without links; in a config there may be one that no file can have."""
+    try:
+        return pathlib.Path(path).resolve()
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise errors.InputError(
+            f"{os.fspath(path)!r}: no usable path: {reason}"
+        ) from None
+
+
+def _is_reached(path: pathlib.Path, folder: pathlib.Path) -> bool:
+    """Whether a file is in a folder, or is where a link directly in it leads."""
+    if folder in path.parents:
+        return True
+    with os.scandir(folder) as entries:
+        links = [pathlib.Path(item.path) for item in entries if item.is_symlink()]
+    return any(
+        _is_one_file(place, link) for link in links for place in (path, *path.parents)
+    )
 
 
 def _is_one_file(path: pathlib.Path, other: pathlib.Path) -> bool:
@@ -216,14 +256,16 @@ def _is_one_file(path: pathlib.Path, other: pathlib.Path) -> bool:
         return False
 
 
-def _starts_like(path: pathlib.Path, pattern: str) -> bool:
-    """Whether something is found at the start of a file."""
+def _is_like(path: pathlib.Path, wanted: str | Callable[[pathlib.Path], bool]) -> bool:
+    """Whether a file is as a value of `check_output`'s `mark` says."""
+    if callable(wanted):
+        return wanted(path)
     try:
         with open(path, "rb") as file:
             start = file.read(_START).decode("latin-1")
     except OSError:
         return False
-    return re.search(pattern, start) is not None
+    return re.search(wanted, start) is not None
 
 
 def add_labels(parser: Parser) -> None:
@@ -362,7 +404,8 @@ def _config_from_file(path: pathlib.Path) -> config_lib.Config:
         return config
     from cleannet_jax.data import files
 
-    content = files.read_checked_json(path)
+    # No digest is compared: a copy of a run's with another seed is a config too.
+    content = files.read_json(path)
     if isinstance(content, dict) and isinstance(content.get("config"), dict):
         content = content["config"]
     if not isinstance(content, dict):

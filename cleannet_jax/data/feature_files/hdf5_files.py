@@ -10,6 +10,7 @@ import functools
 import math
 import os
 import textwrap
+import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -20,6 +21,15 @@ from cleannet_jax.data import arrays, text
 from cleannet_jax.data.feature_files import found as found_lib
 
 _REMEMBERED = 16
+# What features are filtered with; of others it is not known how much they make.
+_FILTERS = {1: "deflate", 2: "shuffle", 3: "fletcher32", 32000: "lzf"}
+_COMPRESSIONS = ("deflate", "lzf")
+# No deflate stream makes more of its bytes. The library's room for it may be twice as
+# large, and is there beside the values.
+_UNFOLDS = 1032
+_ROOM = 4
+# A checksum behind the bytes of a chunk.
+_CHECKSUM = 4
 # Groups in groups: the library looks at them by recursion, and a stack has an end.
 _DEEPEST = 16
 # What h5py raises over what is damaged or unknown.
@@ -55,6 +65,7 @@ class _Member(NamedTuple):
       dtype: of its values.
       stored: bytes that are in the file for it.
       chunk: bytes of a part that is read at once.
+      filters: what the parts go through when they are written, in this order.
       is_elsewhere: whether its values lie in other files.
       damage: why it cannot be read; empty where nothing is known.
     """
@@ -63,6 +74,7 @@ class _Member(NamedTuple):
     dtype: np.dtype = np.dtype(np.float32)
     stored: int = 0
     chunk: int = 0
+    filters: tuple[str, ...] = ()
     is_elsewhere: bool = False
     damage: str = ""
 
@@ -98,14 +110,16 @@ def open_hdf5(path: str | os.PathLike, name: str) -> found_lib.Found:
             f"{place}: found a dataset whose values lie in other files, expected them"
             " in this one",
         )
+    _check_filters(member.filters, place)
     # What is not written reads as zeros, any number of them.
     if max(member.size, member.chunk) > arrays.allowance(member.stored):
+        is_compressed = not {*member.filters}.isdisjoint(_COMPRESSIONS)
         raise arrays.ArrayError(
             "wrong file size",
             f"{place}: found {member.stored} bytes, too few for shape {member.shape} of"
-            f" {member.dtype}",
+            f" {member.dtype}{arrays.SMALLER if is_compressed else ''}",
         )
-    read = functools.partial(_read, path, name)
+    read = functools.partial(_read, path, name, member, place)
     return found_lib.Found(place, member.shape, member.dtype, read)
 
 
@@ -118,10 +132,53 @@ def item_names(path: str | os.PathLike) -> frozenset[str]:
     return _names(found_lib.stamp(path)).items
 
 
-def _read(path: str | os.PathLike, name: str) -> np.ndarray:
+def _check_filters(filters: tuple[str, ...], place: str) -> None:
+    """Raises unless it can be known beforehand how much the filters make of a chunk."""
+    # The checksum may be in front or behind, and what it is of is nothing to us.
+    rest = tuple(name for name in filters if name != "fletcher32")
+    usual = ((), ("shuffle",), *((name,) for name in _COMPRESSIONS))
+    usual += tuple(("shuffle", name) for name in _COMPRESSIONS)
+    if rest not in usual:
+        raise arrays.ArrayError(
+            "unknown filter",
+            f"{place}: found the filters {', '.join(filters)}, expected none, or"
+            f" shuffle and one of {' and '.join(_COMPRESSIONS)}; store it uncompressed,"
+            " or with gzip: h5repack -f GZIP=4",
+        )
+
+
+def _read(
+    path: str | os.PathLike, name: str, member: _Member, place: str
+) -> np.ndarray:
     """The values of a data set."""
     with opened(path) as file:
-        return file[name][()]
+        item = file[name]
+        if "deflate" in member.filters:
+            _check_chunks(item.id, member, place)
+        return item[()]
+
+
+def _check_chunks(item: Any, member: _Member, place: str) -> None:
+    """Raises if a chunk unfolds to more than it is, for which the library makes room."""
+    chunks: list[Any] = []
+    item.chunk_iter(chunks.append)
+    most = member.chunk + _CHECKSUM
+    # To unfold one twice costs time; chunks that are small beside the whole do no harm.
+    harmless = max(arrays.allowance(member.stored) // _ROOM, most) // _UNFOLDS
+    for chunk in chunks:
+        if chunk.size <= harmless:
+            continue
+        skipped, raw = item.read_direct_chunk(chunk.chunk_offset)
+        if skipped >> member.filters.index("deflate") & 1:
+            continue
+        # A damaged one the library finds too.
+        with contextlib.suppress(zlib.error):
+            if len(zlib.decompressobj().decompress(raw, most + 1)) > most:
+                raise arrays.ArrayError(
+                    "wrong file size",
+                    f"{place}: found {chunk.size} bytes that unfold to more than the"
+                    f" {member.chunk} of a chunk, expected no more",
+                )
 
 
 @contextlib.contextmanager
@@ -238,7 +295,13 @@ def _member(file: Any, name: str, size: int) -> _Member | None:
     is_chunked = created.get_layout() == h5py.h5d.CHUNKED
     chunk = math.prod(created.get_chunk()) * dtype.itemsize if is_chunked else 0
     stored = min(item.get_storage_size(), size)
-    return _Member(shape, dtype, stored, chunk, is_elsewhere)
+    filters = tuple(
+        _FILTERS.get(number, f"{number}")
+        for number in (
+            created.get_filter(at)[0] for at in range(created.get_nfilters())
+        )
+    )
+    return _Member(shape, dtype, stored, chunk, filters, is_elsewhere)
 
 
 def _explain(stamp: found_lib.Stamp, name: str) -> None:
