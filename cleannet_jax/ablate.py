@@ -200,8 +200,8 @@ def _classify(
             runs.write_model(run, description, dataset, params)
         # Read again, so that what follows does not depend on when it was trained.
         params = runs.read_params(run)
-        if not (run / "scp" / "scp.json").exists():
-            ids = [*dataset.train_ids, *dataset.evaluation_ids]
+        ids = [*dataset.train_ids, *dataset.evaluation_ids]
+        if not _has_scp(run / "scp", dataset, ids):
             with logs.progress_bar("classify", total=len(ids)) as bar:
                 localize.write_scp(
                     params,
@@ -222,6 +222,22 @@ def _has_model(run: pathlib.Path) -> bool:
     if damage:
         print(f"warning: {damage}; this is done now", flush=True)
     return not damage
+
+
+def _has_scp(
+    folder: pathlib.Path, dataset: dataset_lib.Dataset, ids: Sequence[str]
+) -> bool:
+    """Whether SCPs are there, and those that were written; else they are made anew."""
+    if not (folder / "scp.json").exists():
+        return False
+    is_whole = snippets_lib.is_as_written(folder, dataset, ids)
+    if not is_whole:
+        print(
+            f"warning: {folder}: damaged, or of other videos or features than now: made"
+            " anew",
+            flush=True,
+        )
+    return is_whole
 
 
 def _is_done(cell: pathlib.Path, method: str, dataset: dataset_lib.Dataset) -> bool:

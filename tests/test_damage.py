@@ -253,14 +253,22 @@ def test_an_ablation_mixes_no_annotations_and_repairs_its_cells(
     ablated()
     cell = tmp_path / "out" / "cells" / "plain-seed0"
     paths = [cell / name / "plain.json" for name in ("results", "predictions")]
-    paths.append(tmp_path / "out/classifiers/untrimmednet-seed0/model.npz")
+    stage_1 = tmp_path / "out/classifiers/untrimmednet-seed0"
+    paths += [stage_1 / "model.npz", stage_1 / "scp" / "video03.npy"]
     whole = [path.read_bytes() for path in paths]
     for path in paths:
         flip(path)
     # Stage 1 is asked for again where a cell is to be made anew.
     ablated()
     assert [path.read_bytes() for path in paths] == whole
-    assert capsys.readouterr().out.count("damaged") == 2
+    assert capsys.readouterr().out.count("damaged") == 3
+    # SCPs of earlier versions have no digests.
+    index = json.loads((stage_1 / "scp" / "scp.json").read_text())
+    del index["digests"]
+    (stage_1 / "scp" / "scp.json").write_text(json.dumps(index))
+    shutil.rmtree(cell / "results")
+    ablated()
+    assert "damaged" not in capsys.readouterr().out
     change = change_json(
         "annotations.json",
         lambda x: x["database"]["video12"]["annotations"][0].update(segment=[0, 1]),
