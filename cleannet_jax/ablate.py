@@ -244,7 +244,7 @@ def _is_done(cell: pathlib.Path, method: str, dataset: dataset_lib.Dataset) -> b
     """Whether a cell has its results; damaged ones are to be made anew.
 
     Raises:
-      InputError: they are of other annotations than those that there are now.
+      InputError: they are of other annotations or videos than those that there are now.
     """
     results = cell / "results" / f"{method}.json"
     if not results.exists():
@@ -260,13 +260,16 @@ def _is_done(cell: pathlib.Path, method: str, dataset: dataset_lib.Dataset) -> b
     if not is_whole:
         print(f"warning: {results}: damaged: made anew", flush=True)
         return False
-    truth = content.get("ground_truth_digest")
-    if truth not in (None, runs.ground_truth_digest(dataset)):
-        raise errors.InputError(
-            f"{results}: the annotations to evaluate on have changed since this was"
-            " written, and the table would mix both; bring them back as they were, or"
-            f" delete {cell.parent}/*/results, and all cells are evaluated anew"
-        )
+    for what, key, now in (
+        ("annotations", "ground_truth_digest", runs.ground_truth_digest(dataset)),
+        ("features or times", "evaluation_digest", runs.evaluation_digest(dataset)),
+    ):
+        if content.get(key, now) != now:
+            raise errors.InputError(
+                f"{results}: the {what} to evaluate on have changed since this was"
+                " written, and the table would mix both; bring them back as they were,"
+                f" or delete {cell.parent}/*/results, and all cells are evaluated anew"
+            )
     return True
 
 
