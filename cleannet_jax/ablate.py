@@ -200,8 +200,8 @@ def _classify(
             runs.write_model(run, description, dataset, params)
         # Read again, so that what follows does not depend on when it was trained.
         params = runs.read_params(run)
-        if not (run / "scp" / "scp.json").exists():
-            ids = [*dataset.train_ids, *dataset.evaluation_ids]
+        ids = [*dataset.train_ids, *dataset.evaluation_ids]
+        if not _has_scp(run / "scp", dataset, ids):
             with logs.progress_bar("classify", total=len(ids)) as bar:
                 localize.write_scp(
                     params,
@@ -224,11 +224,27 @@ def _has_model(run: pathlib.Path) -> bool:
     return not damage
 
 
+def _has_scp(
+    folder: pathlib.Path, dataset: dataset_lib.Dataset, ids: Sequence[str]
+) -> bool:
+    """Whether SCPs are there, and those that were written; else they are made anew."""
+    if not (folder / "scp.json").exists():
+        return False
+    is_whole = snippets_lib.is_as_written(folder, dataset, ids)
+    if not is_whole:
+        print(
+            f"warning: {folder}: damaged, or of other videos or features than now: made"
+            " anew",
+            flush=True,
+        )
+    return is_whole
+
+
 def _is_done(cell: pathlib.Path, method: str, dataset: dataset_lib.Dataset) -> bool:
     """Whether a cell has its results; damaged ones are to be made anew.
 
     Raises:
-      InputError: they are of other annotations than those that there are now.
+      InputError: they are of other annotations or videos than those that there are now.
     """
     results = cell / "results" / f"{method}.json"
     if not results.exists():
@@ -244,13 +260,16 @@ def _is_done(cell: pathlib.Path, method: str, dataset: dataset_lib.Dataset) -> b
     if not is_whole:
         print(f"warning: {results}: damaged: made anew", flush=True)
         return False
-    truth = content.get("ground_truth_digest")
-    if truth not in (None, runs.ground_truth_digest(dataset)):
-        raise errors.InputError(
-            f"{results}: the annotations to evaluate on have changed since this was"
-            " written, and the table would mix both; bring them back as they were, or"
-            f" delete {cell.parent}/*/results, and all cells are evaluated anew"
-        )
+    for what, key, now in (
+        ("annotations", "ground_truth_digest", runs.ground_truth_digest(dataset)),
+        ("features or times", "evaluation_digest", runs.evaluation_digest(dataset)),
+    ):
+        if content.get(key, now) != now:
+            raise errors.InputError(
+                f"{results}: the {what} to evaluate on have changed since this was"
+                " written, and the table would mix both; bring them back as they were,"
+                f" or delete {cell.parent}/*/results, and all cells are evaluated anew"
+            )
     return True
 
 

@@ -6,11 +6,13 @@ of all of this, by which damage on the disk is known: other numbers are never re
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import logging
 import os
 import pathlib
+import re
 import shutil
 import sys
 import threading
@@ -27,6 +29,21 @@ from cleannet_jax.data import files, folders
 # What orbax calls the folder of a checkpoint that it is writing.
 _UNFINISHED = ".orbax-checkpoint-tmp"
 _LOUD = ("absl", "asyncio", "concurrent.futures")
+
+# What keeps a whole file from being read; the next try may read it.
+_PASSING = {
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.EIO,
+    errno.ESTALE,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOMEM,
+    errno.EINTR,
+    errno.ETIMEDOUT,
+}
+# As TensorStore spells the number of an error of the system, in several versions.
+_SPELLED_NUMBER = re.compile(r"os_error_code='(\d+)'|OS error (\d+)")
 
 
 class Checkpoint(NamedTuple):
@@ -154,8 +171,11 @@ def set_aside(manager: ocp.CheckpointManager, *, after: int) -> None:
     """
     folder = pathlib.Path(manager.directory)
     for step in [step for step in manager.all_steps() if step > after]:
-        place = folder / f"damaged-{step}"
-        shutil.rmtree(place, ignore_errors=True)
+        place, number = folder / f"damaged-{step}", 1
+        # What was set aside before stays: somebody may want it.
+        while place.exists():
+            number += 1
+            place = folder / f"damaged-{step}-{number}"
         _place(manager, step).rename(place)
     manager.reload()
 
@@ -176,8 +196,11 @@ class _Damage(Exception):
 def _restore(manager: ocp.CheckpointManager, step: int, like: Any) -> Checkpoint:
     """Restores the checkpoint of one step."""
     place = _place(manager, step)
-    _check_readable(place)
-    record = _read_record(place)
+    try:
+        _check_readable(place)
+        record = _read_record(place)
+    except OSError as error:
+        raise _unreadable(place, error.strerror) from None
     if record and record["structure"] != _structure(like):
         raise errors.InputError(
             f"{place}: not a checkpoint of this config: found parameters of other names,"
@@ -194,12 +217,36 @@ def _restore(manager: ocp.CheckpointManager, step: int, like: Any) -> Checkpoint
         found = _content(step, jax.device_get(state), pipeline)
     except Exception as error:
         # What a flipped bit makes of a file can raise anything in the libraries below.
+        reason = _passing(error)
+        if reason:
+            raise _unreadable(place, reason) from None
         if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
             raise
         raise _Damage(_line(error), is_certain=record is not None) from None
     if record and found != record["content"]:
         raise _Damage("its values are not those that were saved")
     return Checkpoint(step, state, pipeline)
+
+
+def _unreadable(place: pathlib.Path, reason: str) -> errors.InputError:
+    """The error of a checkpoint that may be whole, and cannot be read now."""
+    return errors.InputError(
+        f"{place}: cannot be read: {reason}; nothing was changed, and the same command"
+        " goes on once it can"
+    )
+
+
+def _passing(error: BaseException | None) -> str:
+    """What of the system has kept a file from being read; empty if nothing has."""
+    while error:
+        spelled = _SPELLED_NUMBER.search(str(error))
+        number = getattr(error, "errno", None)
+        if spelled:
+            number = int(spelled[1] or spelled[2])
+        if number in _PASSING:
+            return os.strerror(number)
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 _PREVIOUS: list[Callable[[Any], Any]] = []
@@ -259,7 +306,10 @@ def _read_record(place: pathlib.Path) -> dict[str, str] | None:
     try:
         record = files.read_checked_json(place / "digest" / "metadata")
         return {name: record[name] for name in ("structure", "content")}
-    except (errors.InputError, KeyError, TypeError):
+    except (errors.InputError, KeyError, TypeError) as error:
+        reason = _passing(error)
+        if reason:
+            raise _unreadable(place, reason) from None
         raise _Damage("its digest cannot be read") from None
 
 

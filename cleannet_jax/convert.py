@@ -208,8 +208,11 @@ def _identity(dataset: dataset_lib.Dataset, float16: bool) -> dict[str, Any]:
 
 def _difference(found: Any, wanted: dict[str, Any]) -> str:
     """The first thing that differs between two identities."""
-    before = {**found.get("manifest", {}), **found} if isinstance(found, dict) else {}
-    now = {**wanted["manifest"], **wanted}
+    before = found if isinstance(found, dict) else {}
+    manifest = before.get("manifest")
+    if not isinstance(manifest, dict):
+        return f"its start file {_START} is damaged"
+    before, now = {**manifest, **before}, {**wanted["manifest"], **wanted}
     names = (key for key in now if key != "manifest" and before.get(key) != now[key])
     return next(names, "its start file was changed")
 

@@ -269,6 +269,7 @@ def evaluate_rows(
             "generated_data": dataset.generated,
             "predictions_digest": runs.digest_of_file(path),
             "ground_truth_digest": runs.ground_truth_digest(dataset),
+            "evaluation_digest": runs.evaluation_digest(dataset),
         }
         files.write_checked_json(folder / "results" / f"{name}.json", content)
         rows.append(Row(name, report))

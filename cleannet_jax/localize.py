@@ -206,20 +206,18 @@ def localize(
     if scp is None:
         return _localize(models, dataset, ids, None, progress)
     snippets_lib.check_folder(scp)
-    with snippets_lib.rewritten(scp):
-        found = _localize(models, dataset, ids, scp, progress)
-        snippets_lib.write_index(scp, dataset, ids)
-    return found
+    with snippets_lib.rewritten(scp, dataset, ids) as write:
+        return _localize(models, dataset, ids, write, progress)
 
 
 def _localize(
     models: Sequence[Model],
     dataset: dataset_lib.Dataset,
     ids: Sequence[str],
-    scp: str | os.PathLike | None,
+    write: Callable[[str, Predictions], None] | None,
     progress: Callable[[int, int], None] | None,
 ) -> list[average_precision.Instances]:
-    """The detections of each model; SCPs of the first one go to a folder."""
+    """The detections of each model; the SCPs of the first one are written."""
     found: list[list[Detections]] = [[] for _ in models]
 
     def finish(video_id: str, waits: list[Callable[[], Detections]]) -> None:
@@ -241,8 +239,8 @@ def _localize(
             waits.append(
                 _start(model.params, features, length, model.config, padded, second)
             )
-            if scp is not None and model is models[0]:
-                snippets_lib.write(scp, video_id, unpadded(padded, length))
+            if write and model is models[0]:
+                write(video_id, unpadded(padded, length))
         if pending:
             finish(*pending)
         pending = video_id, waits
@@ -304,16 +302,15 @@ def write_scp(
         scp.json, last.
       progress: called with the number of videos done and of all videos.
     """
-    with snippets_lib.rewritten(folder):
+    with snippets_lib.rewritten(folder, dataset, ids) as write:
         for done, (video_id, example) in enumerate(_examples(dataset, ids, config), 1):
             length = int(example["length"])
             padded = predict_padded(
                 params["head"], example["features"], length, dataset.streams, config
             )
-            snippets_lib.write(folder, video_id, unpadded(padded, length))
+            write(video_id, unpadded(padded, length))
             if progress:
                 progress(done, len(ids))
-        snippets_lib.write_index(folder, dataset, ids)
 
 
 def _examples(

@@ -18,8 +18,6 @@ import os
 import pathlib
 import platform
 import types
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -29,9 +27,10 @@ import numpy as np
 from cleannet_jax import config as config_lib
 from cleannet_jax import errors
 from cleannet_jax import streams as streams_lib
+from cleannet_jax.data import arrays, files, folders, text
 from cleannet_jax.data import dataset as dataset_lib
-from cleannet_jax.data import files, folders
 from cleannet_jax.data import manifest as manifest_lib
+from cleannet_jax.data import snippets as snippets_lib
 
 _PACKAGES = ("cleannet_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
 _DESCRIPTION = "config.json"
@@ -51,6 +50,8 @@ _MANIFEST = (
 )
 # Where a video's SCP and what goes with it are, in a folder of SCPs.
 _SCORES = (".", "attention", "video")
+# Fields that say where something is, by the input that says what it is: data may be moved.
+_PLACES = {"features": ("data", "manifest"), "scores": ("scores",), "heads": ("heads",)}
 
 
 class Description(NamedTuple):
@@ -63,8 +64,8 @@ class Description(NamedTuple):
       streams: of the features.
       generated: whether the features are made up rather than recorded.
       digest: of ids, lengths and labels of the training videos, in order.
-      inputs: what else a run must not change in while it is gone on with, by name, as
-        JSON holds it: see `_inputs`. Runs of earlier versions have none.
+      inputs: what else a run is trained on and must not change in, by name, as JSON
+        holds it: see `_inputs`. Runs of earlier versions have none.
     """
 
     config: config_lib.Config
@@ -130,28 +131,44 @@ def ground_truth_digest(dataset: dataset_lib.Dataset) -> str:
     return _sha256(facts)
 
 
+def evaluation_digest(dataset: dataset_lib.Dataset) -> str:
+    """A digest of all that localizing reads of a dataset's evaluation videos."""
+    facts = [
+        (*_times(dataset, name), dataset.digests.get(name, b"").hex())
+        for name in dataset.evaluation_ids
+    ]
+    return _sha256(facts)
+
+
+def _times(dataset: dataset_lib.Dataset, video_id: str) -> tuple[Any, ...]:
+    """When the snippets of a video are."""
+    video = dataset.videos[video_id]
+    return video.id, video.timebase, video.duration
+
+
 def _inputs(config: config_lib.Config, dataset: dataset_lib.Dataset) -> dict[str, Any]:
-    """What a run reads beside its config and its labels, each under a name.
+    """What a run trains on beside its config and its labels, each under a name.
 
     Of the manifest, what changes what features are or when they are. Features by their
-    values, which validation has read; files of other programs by their bytes.
+    values, which validation has read; files of other programs by their bytes. No
+    parameter depends on the videos to evaluate on, which may change.
     """
-    videos = [dataset.videos[i] for i in (*dataset.train_ids, *dataset.evaluation_ids)]
+    ids = dataset.train_ids
     found: dict[str, Any] = {}
     if dataset.manifest:
         content = manifest_lib.manifest_content(dataset.manifest)
         found = {name: content[name] for name in _MANIFEST}
-    found["times of videos"] = _sha256(
-        [(video.id, video.timebase, video.duration) for video in videos]
-    )
+    found["times of videos"] = _sha256([_times(dataset, name) for name in ids])
     if dataset.digests:
         found["features"] = _sha256(
-            [(video.id, dataset.digests[video.id].hex()) for video in videos]
+            [(name, dataset.digests[name].hex()) for name in ids]
         )
     if config.scores:
         folder = pathlib.Path(config.scores)
-        names = [f"{part}/{video.id}.npy" for video in videos for part in _SCORES]
-        found["scores"] = _digest_of_files(folder, ["scp.json", *names])
+        names = [f"{part}/{name}.npy" for name in ids for part in _SCORES]
+        # Of scp.json what names the columns: the rest of it is of other videos too.
+        columns = snippets_lib.read_index(folder / "scp.json")["categories"]
+        found["scores"] = _sha256([columns, _digest_of_files(folder, names)])
     if config.heads:
         found["heads"] = _digest_of_files(pathlib.Path(config.heads), ["."])
     return json.loads(json.dumps(found))
@@ -167,8 +184,8 @@ def _digest_of_files(folder: pathlib.Path, names: Sequence[str]) -> str:
 
 def _sha256(facts: Any) -> str:
     """A digest of what JSON can hold."""
-    text = json.dumps(facts)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    content = json.dumps(facts).encode("utf-8", "surrogatepass")
+    return hashlib.sha256(content).hexdigest()
 
 
 @contextlib.contextmanager
@@ -294,19 +311,19 @@ def read_params(folder: str | os.PathLike) -> Any:
     damage = params_damage(folder)
     if damage:
         raise errors.InputError(damage)
+    members = arrays.read_members(path)
     tree: dict[str, Any] = {}
-    try:
-        with np.load(path, allow_pickle=False) as content:
-            for name in content.files:
-                *parents, last = name.split("/")
-                node = tree
-                for parent in parents:
-                    node = node.setdefault(parent, {})
-                node[last] = content[name]
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise errors.InputError(
-            f"{path}: not the parameters of a run: {error}"
-        ) from None
+    for name in sorted(members):
+        *parents, last = name.split("/")
+        node = tree
+        for parent in parents:
+            # One array that is inside of another, as no run writes them.
+            if not isinstance(node := node.setdefault(parent, {}), dict):
+                raise errors.InputError(
+                    f"{path}: found {text.quoted(name)} inside of another array,"
+                    " expected the parameters of a run; train it again"
+                )
+        node[last] = members[name]
     return tree
 
 
@@ -409,6 +426,10 @@ def _check_same(path: pathlib.Path, found: Description, wanted: Description) -> 
     now |= now.pop("config")
     if before.pop("digest") != now.pop("digest"):
         raise _changed(path, "the ids, lengths or labels of the training videos")
+    for name, places in _PLACES.items():
+        if name in inputs and inputs[name] == wanted_inputs.get(name):
+            for place in places:
+                del now[place]
     for name, value in now.items():
         if before[name] != value:
             raise errors.InputError(

@@ -248,6 +248,14 @@ def test_a_folder_with_anything_else_is_not_touched(tmp_path):
         convert.convert(make_dataset(), tmp_path / "thesis.txt")
 
 
+@pytest.mark.parametrize("text", ['{"manifest": null}', "[1]", '"x"', "{}"])
+def test_a_damaged_start_file_is_named(tmp_path, text):
+    convert.convert(make_dataset(), tmp_path)
+    (tmp_path / ".convert.json").write_text(text)
+    with pytest.raises(errors.InputError, match=r"\.convert\.json is damaged\)"):
+        convert.convert(make_dataset(), tmp_path)
+
+
 def test_a_folder_with_another_conversion_is_not_touched(tmp_path):
     convert.convert(make_dataset(), tmp_path)
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}

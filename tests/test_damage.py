@@ -1,8 +1,13 @@
 """Damage on the disk is called damage, and changed data are named."""
 
+import builtins
 import dataclasses
+import errno
+import io
 import json
+import os
 import shutil
+import zipfile
 
 import jax.numpy as jnp
 import numpy as np
@@ -64,6 +69,57 @@ def test_the_position_and_the_digest_are_guarded_too(manager, tmp_path, name):
     text = path.read_text()
     path.write_text(text.replace(": 2", ": 3") if "pipeline" in name else text[:-9])
     assert checkpoint.restore_latest(manager, LIKE, warn=str).step == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EMFILE, "Too many open files"),
+        OSError(errno.EIO, "Input/output error"),
+        ValueError("RESOURCE_EXHAUSTED: Failed to open [os_error_code='24']"),
+        ValueError("Failed to open [OS error 13: EACCES Permission denied]"),
+    ],
+)
+def test_what_passes_is_no_damage(manager, tmp_path, monkeypatch, error):
+    def restore(*arguments, **more):
+        raise RuntimeError("in a thread") from error
+
+    monkeypatch.setattr(manager, "restore", restore)
+    with pytest.raises(errors.InputError, match="stage/2: cannot be read: ") as caught:
+        checkpoint.restore_latest(manager, LIKE, warn=pytest.fail)
+    assert "\n" not in str(caught.value)
+    monkeypatch.undo()
+    assert checkpoint.restore_latest(manager, LIKE, warn=pytest.fail).step == 2
+
+
+@pytest.mark.parametrize("name", ["digest/metadata", "pipeline/metadata", "values"])
+def test_a_file_that_cannot_be_opened_just_now(manager, tmp_path, monkeypatch, name):
+    place = tmp_path / "stage" / "2"
+    refused = values_of(place) if name == "values" else place / name
+    real, opened = io.open, []
+
+    def busy(path, *arguments, **more):
+        # Once is when all of them are tried.
+        opened.extend([path] if str(path) == str(refused) else [])
+        if len(opened) > 1 or (name == "values" and opened):
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(path))
+        return real(path, *arguments, **more)
+
+    monkeypatch.setattr(builtins, "open", busy)
+    monkeypatch.setattr(io, "open", busy)
+    with pytest.raises(errors.InputError, match="Stale file handle"):
+        checkpoint.restore_latest(manager, LIKE, warn=pytest.fail)
+
+
+def test_what_was_set_aside_before_stays(manager, tmp_path):
+    for step in (2, 2):
+        flip(values_of(tmp_path / "stage" / "2"))
+        found = checkpoint.restore_latest(manager, LIKE, warn=str)
+        checkpoint.set_aside(manager, after=1)
+        checkpoint.save(manager, step, found.state, {"next": 2})
+    aside = [path.name for path in (tmp_path / "stage").glob("damaged-*")]
+    assert sorted(aside) == ["damaged-2", "damaged-2-2"]
+    assert sorted(manager.all_steps()) == [1, 2]
 
 
 def test_none_is_whole(manager, tmp_path):
@@ -212,10 +268,61 @@ def test_changed_data_are_named(made, feature_folder, tmp_path, said):
             pass
 
 
+def test_data_may_be_moved_and_what_is_evaluated_on_may_change(
+    made, feature_folder, tmp_path
+):
+    run(made, feature_folder, tmp_path / "run")
+    whole = (tmp_path / "run/model.npz").read_bytes()
+    moved = shutil.copytree(feature_folder, tmp_path / "moved")
+    manifest = str(feature_folder / "manifest.json")
+    run(dataclasses.replace(made, manifest=manifest), moved, tmp_path / "run")
+    # Another time of one evaluation video, other features of one, and none of another.
+    change_json(
+        "annotations.json", lambda x: x["database"]["video12"].update(duration=9.5)
+    )(moved)
+    for path in moved.glob("*/video11.npy"):
+        path.unlink()
+    values = np.load(moved / "rgb" / "video13.npy")
+    np.save(moved / "rgb" / "video13.npy", values * np.float16(1.5))
+    found = run(made, moved, tmp_path / "run")
+    assert len(found) == 3 and (tmp_path / "run/model.npz").read_bytes() == whole
+    change_features(moved)
+    with pytest.raises(errors.InputError, match="a run with data .*data.,"):
+        run(made, moved, tmp_path / "run")
+
+
+def hostile(descr="'<f4'", shape="(1,)", name="head/a", header=""):
+    text = header or f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}}}"
+    head = b"\x93NUMPY\1\0" + len(text).to_bytes(2, "little") + text.encode()
+    return {f"{name}.npy": head + bytes(4)}
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        hostile(header="{{}: 1}"),
+        hostile(shape="(10000000000000,)"),
+        hostile(shape="(99999999999999999999, 16)"),
+        hostile(descr="()"),
+        hostile(header="-" * 6500 + "1"),
+        hostile(name="a") | hostile(name="a/b"),
+        hostile(name="a/b") | hostile(name="a/b/c"),
+    ],
+)
+def test_hostile_parameters_are_refused(tmp_path, members):
+    with zipfile.ZipFile(tmp_path / "model.npz", "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    files.write_checked_json(tmp_path / "model.json", {})
+    with pytest.raises(errors.InputError, match="model.npz: "):
+        runs.read_params(tmp_path)
+
+
 def test_scores_and_heads_are_part_of_what_a_run_reads(made, feature_folder, tmp_path):
     dataset = experiment.open_dataset(made, str(feature_folder))
     (tmp_path / "heads.npz").write_bytes(b"a")
     (tmp_path / "video03.npy").write_bytes(b"a")
+    (tmp_path / "scp.json").write_text('{"categories": ["jump"]}')
     read = dataclasses.replace(
         made, heads=str(tmp_path / "heads.npz"), scores=str(tmp_path)
     )
@@ -253,14 +360,24 @@ def test_an_ablation_mixes_no_annotations_and_repairs_its_cells(
     ablated()
     cell = tmp_path / "out" / "cells" / "plain-seed0"
     paths = [cell / name / "plain.json" for name in ("results", "predictions")]
-    paths.append(tmp_path / "out/classifiers/untrimmednet-seed0/model.npz")
+    stage_1 = tmp_path / "out/classifiers/untrimmednet-seed0"
+    paths += [stage_1 / "model.npz", stage_1 / "scp" / "video03.npy"]
     whole = [path.read_bytes() for path in paths]
     for path in paths:
         flip(path)
     # Stage 1 is asked for again where a cell is to be made anew.
     ablated()
     assert [path.read_bytes() for path in paths] == whole
-    assert capsys.readouterr().out.count("damaged") == 2
+    assert capsys.readouterr().out.count("damaged") == 3
+    # SCPs of earlier versions have no digests.
+    index = json.loads((stage_1 / "scp" / "scp.json").read_text())
+    del index["digests"]
+    (stage_1 / "scp" / "scp.json").write_text(json.dumps(index))
+    shutil.rmtree(cell / "results")
+    capsys.readouterr()
+    ablated()
+    assert "damaged" not in capsys.readouterr().out
+    shutil.rmtree(stage_1 / "scp")
     change = change_json(
         "annotations.json",
         lambda x: x["database"]["video12"]["annotations"][0].update(segment=[0, 1]),
@@ -270,3 +387,11 @@ def test_an_ablation_mixes_no_annotations_and_repairs_its_cells(
         ablated()
     shutil.rmtree(cell / "results")
     ablated()
+    path = feature_folder / "rgb" / "video12.npy"
+    np.save(path, np.load(path) * np.float16(1.5))
+    with pytest.raises(errors.InputError, match="features or times to evaluate on"):
+        ablated()
+    shutil.rmtree(cell / "results")
+    capsys.readouterr()
+    ablated()
+    assert "or of other videos or features than now" in capsys.readouterr().out

@@ -1,5 +1,6 @@
 """What a kill leaves in a folder, who is in it, and what is written there for good."""
 
+import errno
 import fcntl
 import os
 import pathlib
@@ -97,6 +98,22 @@ def test_a_lock_that_was_removed_in_between_is_not_taken(tmp_path, monkeypatch):
     monkeypatch.setattr(fcntl, "flock", flock)
     with folders.locked(tmp_path):
         assert len(calls) == 2 and names(tmp_path) == [".lock"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP])
+def test_without_locks_commands_go_on(tmp_path, monkeypatch, capsys, number):
+    def flock(handle, how):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    folders._say_no_locks.cache_clear()
+    for _ in range(2):
+        with folders.locked(tmp_path):
+            files.write_json(tmp_path / "a.json", 1)
+    assert names(tmp_path) == ["a.json"]
+    said = capsys.readouterr().out
+    assert said.startswith("note: the file system has no locks (")
+    assert said.count("\n") == 1
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="names of handles")

@@ -108,6 +108,7 @@ def test_bad_proposals_are_named(tmp_path, scp, proposals, message):
     [
         (np.zeros(3), "found shape (3,), expected (T, N)"),
         (np.zeros((0, 3)), "found no snippet"),
+        (np.zeros((3, 0)), "found no category"),
         (np.array([[0.5, np.nan]]), "snippet 0, category 1: found nan"),
         (np.array([[{}]]), "an array of Python objects"),
     ],

@@ -6,6 +6,7 @@ import pytest
 
 from cleannet_jax import errors, experiment, localize, methods, train
 from cleannet_jax.data import snippets as snippets_lib
+from cleannet_jax.models import predictions
 
 
 @pytest.fixture
@@ -87,3 +88,58 @@ def test_saved_predictions_localize_like_those_computed(
     first, second = localize.localize(models, dataset, ids)
     np.testing.assert_array_equal(first.segments, second.segments)
     np.testing.assert_allclose(first.scores, second.scores, rtol=1e-6)
+
+
+def write(folder, dataset, ids, fill):
+    with snippets_lib.rewritten(folder, dataset, ids) as save:
+        for name in ids:
+            length = dataset.videos[name].length
+            scp = np.full((length, 3), fill)
+            save(name, predictions.SnippetPredictions(scp, scp[:, 0], scp[0], scp))
+
+
+def videos(folder):
+    return {path.stem for path in folder.rglob("*.npy")}
+
+
+def test_a_folder_written_anew_is_of_one_model(dataset, tmp_path):
+    folder, ids = tmp_path / "out", list(dataset.videos)
+    write(folder, dataset, ids[:3], 0.1)
+    np.save(folder / "mine.npy", np.zeros(3))
+    # Stopped in between: what was there is still known as ours.
+    with pytest.raises(KeyError), snippets_lib.rewritten(folder, dataset, ids[:1]):
+        raise KeyError
+    write(folder, dataset, ids[1:2], 0.2)
+    assert videos(folder) == {ids[1], "mine"} and not (folder / ".scp.json").exists()
+    assert [*json.loads((folder / "scp.json").read_text())["digests"]] == ids[1:2]
+
+
+def test_a_name_that_leads_elsewhere_removes_nothing(dataset, tmp_path):
+    folder, ids = tmp_path / "out", list(dataset.videos)
+    np.save(tmp_path / "mine.npy", np.zeros(3))
+    folder.mkdir()
+    names = {"../mine": 1, f"{tmp_path}/mine": 1, "a" * 300: 1, "\0": 1}
+    index = {"categories": ["a"], "timebase": names}
+    (folder / "scp.json").write_text(json.dumps(index))
+    (folder / ".scp.json").write_text('{"ids": [["a"], 3, "../mine"]}')
+    write(folder, dataset, ids[:1], 0.1)
+    assert (tmp_path / "mine.npy").exists() and videos(folder) == {ids[0]}
+
+
+def test_what_was_written_is_known(dataset, tmp_path):
+    folder, ids = tmp_path / "out", list(dataset.videos)[:2]
+    write(folder, dataset, ids, 0.1)
+    assert snippets_lib.is_as_written(folder, dataset, ids)
+    # Videos that came later, and features that are others now.
+    assert not snippets_lib.is_as_written(folder, dataset, list(dataset.videos))
+    digests = dataset.digests | {ids[0]: b"other"}
+    other = dataclasses.replace(dataset, digests=digests)
+    assert not snippets_lib.is_as_written(folder, other, ids)
+    np.save(folder / "video" / f"{ids[1]}.npy", np.zeros(3, np.float32))
+    assert not snippets_lib.is_as_written(folder, dataset, ids)
+
+
+def test_no_categories_are_refused(tmp_path):
+    (tmp_path / "scp.json").write_text('{"categories": []}')
+    with pytest.raises(errors.InputError, match="names, at least 1"):
+        snippets_lib.read_index(tmp_path / "scp.json")

@@ -8,6 +8,7 @@ from what another command is writing just now.
 import contextlib
 import errno
 import fcntl
+import functools
 import os
 import pathlib
 import re
@@ -28,6 +29,9 @@ _TEMPORARY = re.compile(
 
 # Some file systems cannot sync folders, or do so by themselves.
 _CANNOT_SYNC = (errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.EACCES)
+
+# Some, of networks among them, have no locks, or none that work just now.
+_CANNOT_LOCK = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 def make(folder: str | os.PathLike) -> None:
@@ -97,6 +101,8 @@ def is_new(folder: str | os.PathLike, own: Collection[str] = ()) -> bool:
 def locked(folder: str | os.PathLike) -> Iterator[None]:
     """Keeps other commands out of a folder; it must be there.
 
+    On a file system without locks it cannot, which a line says.
+
     Raises:
       InputError: one is in it.
     """
@@ -122,6 +128,11 @@ def _open_lock(path: pathlib.Path) -> int:
                 f"{path.parent}: another program is running in this folder; wait for"
                 " it, or choose another folder"
             ) from None
+        except OSError as error:
+            if error.errno not in _CANNOT_LOCK:
+                os.close(lock)
+                raise
+            _say_no_locks(error.strerror)
         except BaseException:
             os.close(lock)
             raise
@@ -129,6 +140,16 @@ def _open_lock(path: pathlib.Path) -> int:
         if os.fstat(lock).st_nlink:
             return lock
         os.close(lock)
+
+
+@functools.cache
+def _say_no_locks(reason: str) -> None:
+    """Says it once, however many folders a command is in."""
+    print(
+        f"note: the file system has no locks ({reason}): nothing keeps two commands"
+        " out of one folder",
+        flush=True,
+    )
 
 
 def _is_temporary(entry: os.DirEntry, name: str | None = None) -> bool:

@@ -5,14 +5,18 @@ A folder holds ID.npy, (T, N) probabilities, for every video, and scp.json, {"ca
 attention/ID.npy, (T,) weights that sum to 1, and video/ID.npy, (N,) video-level
 predictions. What is absent is made up for: attention is uniform, and the video-level
 prediction of a category is the mean of the eighth of its snippets that is highest.
+Where we write the folder, scp.json has "digests" too, {ID: of what the video's arrays were
+made from and hold}.
 """
 
 import contextlib
 import dataclasses
+import hashlib
+import io
 import os
 import pathlib
 import reprlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -117,8 +121,9 @@ def read_scp(
     scp = arrays.read_array(path)
     columns = "N" if num_categories is None else num_categories
     arrays.check_floats(scp, place=str(path), shape=("T", columns))
-    if not len(scp):
-        raise errors.InputError(f"{path}: found no snippet, expected at least 1")
+    if not scp.size:
+        what = "category" if len(scp) else "snippet"
+        raise errors.InputError(f"{path}: found no {what}, expected at least 1")
     single = _single(scp)
     wrong = np.argwhere(~np.isfinite(single))
     if len(wrong):
@@ -153,9 +158,14 @@ def read_index(path: str | os.PathLike) -> dict[str, Any]:
     is_list = isinstance(categories, list) and all(
         isinstance(name, str | int) for name in categories
     )
-    if not is_list or len(set(map(str, categories))) < len(categories):
+    if (
+        not is_list
+        or not categories
+        or len(set(map(str, categories))) < len(categories)
+    ):
         raise errors.InputError(
-            f"{path}: categories: found {reprlib.repr(categories)}, expected N different names"
+            f"{path}: categories: found {reprlib.repr(categories)}, expected N different"
+            " names, at least 1"
         )
     return index
 
@@ -177,53 +187,127 @@ def check_folder(folder: str | os.PathLike) -> None:
 
 
 @contextlib.contextmanager
-def rewritten(folder: str | os.PathLike) -> Iterator[None]:
-    """Opens a folder for writing predictions anew; `write_index` completes it.
+def rewritten(
+    folder: str | os.PathLike, dataset: dataset_lib.Dataset, ids: Sequence[str]
+) -> Iterator[Callable[[str, predictions.SnippetPredictions], None]]:
+    """Opens a folder for writing predictions anew; the end of the block completes it.
 
     A mark is written first, by which a folder that is not complete is known as ours;
-    then scp.json goes, since old and new arrays are no folder of one model.
+    then scp.json goes, since old and new arrays are no folder of one model. So go the
+    arrays that it lists and that are not written now. The mark lists them too, so that
+    they are known after a kill.
 
     Args:
       folder: is made if it is not there; `check_folder` says whether it is for this.
+      dataset: of the videos.
+      ids: of the videos.
+
+    Yields:
+      What writes the predictions of one video's own snippets.
 
     Raises:
       InputError: another program is in it.
     """
     folder = pathlib.Path(folder)
+    digests: dict[str, str] = {}
+
+    def write(video_id: str, found: predictions.SnippetPredictions) -> None:
+        content = _write(folder, video_id, found)
+        digests[video_id] = _digest(dataset, video_id, content)
+
     folders.make(folder)
     with folders.locked(folder):
         for part in _PARTS:
             folders.remove_remains(folder / part)
-        files.write_json(folder / _START, {"what": "snippet predictions, not all yet"})
+        before = _listed(folder)
+        mark = {"what": "snippet predictions, not all yet"}
+        files.write_json(folder / _START, mark | {"ids": sorted(before.union(ids))})
         (folder / _INDEX).unlink(missing_ok=True)
+        for name in before.difference(ids):
+            for path in _paths(folder, name):
+                path.unlink(missing_ok=True)
         for part in _PARTS:
             folders.make(folder / part)
-        yield
+        yield write
+        for part in _PARTS:
+            folders.sync(folder / part)
+        timebase = {name: dataset.videos[name].timebase._asdict() for name in ids}
+        index = {"categories": dataset.categories, "timebase": timebase}
+        files.write_json(folder / _INDEX, index | {"digests": digests})
+        (folder / _START).unlink(missing_ok=True)
 
 
-def write(
-    folder: str | os.PathLike, video_id: str, found: predictions.SnippetPredictions
-) -> None:
-    """Writes the predictions of one video's own snippets; the folder must exist."""
+def is_as_written(
+    folder: str | os.PathLike, dataset: dataset_lib.Dataset, ids: Iterable[str]
+) -> bool:
+    """Whether a folder holds what was written for some videos of a dataset.
+
+    Not so where a bit has flipped, and where features or videos are others now. Folders
+    of earlier versions have no digests, and are taken as they are.
+    """
     folder = pathlib.Path(folder)
-    values = {"attention": found.sap, "video": found.video, ".": found.scp}
-    for part in _PARTS:
-        path = folder / part / f"{video_id}.npy"
+    try:
+        index = read_index(folder / _INDEX)
+        digests = index.get("digests")
+        if digests is None:
+            return True
+        is_ours = index["categories"] == list(dataset.categories)
+        return (
+            is_ours
+            and isinstance(digests, dict)
+            and all(
+                digests.get(name)
+                == _digest(
+                    dataset, name, [x.read_bytes() for x in _paths(folder, name)]
+                )
+                for name in ids
+            )
+        )
+    except (errors.InputError, FileNotFoundError):
+        return False
+
+
+def _write(
+    folder: pathlib.Path, video_id: str, found: predictions.SnippetPredictions
+) -> list[bytes]:
+    """Writes the files of one video, and returns what they hold."""
+    contents = []
+    values = (found.sap, found.video, found.scp)
+    for path, array in zip(_paths(folder, video_id), values, strict=True):
+        content = io.BytesIO()
+        np.save(content, np.asarray(array, np.float32))
         with files.open_atomic(path, "wb", is_bulk=True) as file:
-            np.save(file, np.asarray(values[part], np.float32))
+            file.write(content.getbuffer())
+        contents.append(content.getvalue())
+    return contents
 
 
-def write_index(
-    folder: str | os.PathLike, dataset: dataset_lib.Dataset, ids: Sequence[str]
-) -> None:
-    """Writes scp.json for some videos of a dataset: what makes a folder complete."""
-    folder = pathlib.Path(folder)
-    for part in _PARTS:
-        folders.sync(folder / part)
-    timebase = {name: dataset.videos[name].timebase._asdict() for name in ids}
-    index = {"categories": dataset.categories, "timebase": timebase}
-    files.write_json(folder / _INDEX, index)
-    (folder / _START).unlink(missing_ok=True)
+def _paths(folder: pathlib.Path, video_id: str) -> list[pathlib.Path]:
+    """The files of one video."""
+    return [folder / part / f"{video_id}.npy" for part in _PARTS]
+
+
+def _digest(
+    dataset: dataset_lib.Dataset, video_id: str, contents: Iterable[bytes]
+) -> str:
+    """A digest of a video's files and of the features they come from."""
+    found = hashlib.sha256(dataset.digests.get(video_id, b""))
+    for content in contents:
+        found.update(content)
+    return found.hexdigest()
+
+
+def _listed(folder: pathlib.Path) -> set[str]:
+    """Ids of the videos that scp.json, or the mark of a folder in work, speaks of."""
+    listed: list[Any] = []
+    for mark, key in ((_INDEX, "timebase"), (_START, "ids")):
+        with contextlib.suppress(errors.InputError):
+            content = files.read_json(folder / mark)
+            ids = content.get(key) if isinstance(content, dict) else None
+            listed += ids if isinstance(ids, dict | list) else ()
+    # Files are removed by these names: none may lead out of the folder.
+    names = {name for name in listed if isinstance(name, str) and "/" not in name}
+    return {name for name in names if any(map(os.path.lexists, _paths(folder, name)))}
 
 
 def _vector(path: pathlib.Path, size: int) -> np.ndarray:
