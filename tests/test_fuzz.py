@@ -8,6 +8,12 @@ from fuzz import corpus, harness, readers, seeds
 CASES = [(name, case) for name, cases in corpus.CORPUS.items() for case in cases]
 
 
+@pytest.fixture(autouse=True)
+def a_slow_machine(monkeypatch):
+    """Only what hangs may fail here: how long a reader takes is for the campaign."""
+    monkeypatch.setattr(harness, "SECONDS", 60.0)
+
+
 @pytest.mark.parametrize("name", readers.READERS)
 def test_whole_files_are_read(tmp_path, name):
     ending, _ = readers.READERS[name]
