@@ -4,6 +4,7 @@ import atexit
 import importlib.metadata
 import json
 import os
+import pathlib
 import shutil
 import tempfile
 
@@ -18,6 +19,7 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ and _VERSION >= (0, 10):
     )
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 
+import jax
 import numpy as np
 import pytest
 
@@ -34,6 +36,16 @@ def video_features(rng, length, actions):
         for stream in streams:
             stream[start:end, CATEGORIES.index(label)] += 2.0
     return [stream.astype(np.float16) for stream in streams]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_programs():
+    """Drops compiled programs once they are much: gigabytes slow a process down."""
+    yield
+    statm = pathlib.Path("/proc/self/statm")
+    pages = int(statm.read_text().split()[1]) if statm.exists() else 0
+    if pages * os.sysconf("SC_PAGE_SIZE") > 2 << 30:
+        jax.clear_caches()
 
 
 @pytest.fixture

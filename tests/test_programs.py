@@ -3,7 +3,6 @@
 import json
 import os
 import pathlib
-import signal
 import subprocess
 import sys
 
@@ -269,6 +268,8 @@ def run(parsed):
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(5)
 
+# As a shell starts what is in the background.
+signal.signal(signal.SIGINT, signal.SIG_IGN)
 score.run = run
 code = main.main(["score", "--scp", ".", "--proposals", "p.json", "--out", "o.json"])
 assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
@@ -284,8 +285,6 @@ def test_a_request_to_end_is_one_line_and_143(tmp_path):
         check=False,
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
-        # As a shell starts what is in the background.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
     )
     assert done.returncode == 143, done.stderr
     assert done.stderr == "stopped; nothing was written\n"
