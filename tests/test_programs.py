@@ -381,11 +381,9 @@ def test_what_was_written_here_may_be_replaced(tmp_path, name, content, is_ours)
 def test_names_that_no_file_can_be_written_under_are_refused(tmp_path):
     with pytest.raises(errors.InputError, match="--out: found the folder .*, expected"):
         options.check_output("--out", str(tmp_path))
-    (tmp_path / "loop").symlink_to("loop")
-    for wrong in ("a\0b", str(tmp_path / "loop")):
-        with pytest.raises(errors.InputError, match="no usable path: ") as caught:
-            options.check_output("--out", str(tmp_path / "a.json"), wrong)
-        assert "\n" not in str(caught.value) and "\0" not in str(caught.value)
+    with pytest.raises(errors.InputError, match="no usable path: ") as caught:
+        options.check_output("--out", str(tmp_path / "a.json"), "a\0b")
+    assert "\n" not in str(caught.value) and "\0" not in str(caught.value)
 
 
 def test_localize_replaces_nothing_but_its_own(feature_folder, tmp_path):
