@@ -295,7 +295,8 @@ def _scores_of(scp, proposals, length, *, window, names) -> dict[str, jax.Array]
         sums = together if name == "contrast" else alone
         return integral.weighted_means(_REGIONS[name], sums, start, extent, valid)
 
-    return {name: (score(name) / factor).reshape(shape) for name in names}
+    back = 1 / factor  # Exact: a power of two.
+    return {name: (score(name) * back).reshape(shape) for name in names}
 
 
 def _of_nothing(psi, proposals) -> jax.Array:
