@@ -201,10 +201,20 @@ def parse_value(name: str, text: str) -> Any:
 
 
 def renamed(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a config by the names that they have in this version."""
+    """The fields of a config by the names that they have in this version.
+
+    Raises:
+      InputError: the value of an old field is not of its type.
+    """
     content = dict(content)
     if "outer_inner" in content:
-        is_set = _truth(as_text(content.pop("outer_inner")))
+        old = content.pop("outer_inner")
+        try:
+            is_set = _truth(as_text(old))
+        except ValueError:
+            raise errors.InputError(
+                f"outer_inner: found {old!r}, expected true or false"
+            ) from None
         content.setdefault("evaluator", "outer_inner" if is_set else "contrast")
     return content
 

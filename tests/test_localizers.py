@@ -185,6 +185,9 @@ def test_old_configs_are_read():
     assert config_lib.from_json(old, place="x").evaluator == "outer_inner"
     old["outer_inner"] = "false"
     assert config_lib.from_json(old, place="x").evaluator == "contrast"
+    old["outer_inner"] = 3
+    with pytest.raises(methods.errors.InputError, match="outer_inner: found 3"):
+        config_lib.from_json(old, place="x")
     both = {"outer_inner": False, "evaluator": "oic"}
     assert config_lib.from_json(both, place="x").evaluator == "oic"
     run = {
