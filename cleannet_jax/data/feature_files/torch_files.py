@@ -20,6 +20,7 @@ import numpy as np
 from cleannet_jax import errors
 from cleannet_jax.data import arrays
 from cleannet_jax.data.feature_files import found as found_lib
+from cleannet_jax.data.feature_files import old_torch_files
 from cleannet_jax.data.layouts import unpickle, unpickle_machine, unpickle_torch
 
 # The number that files before torch 1.6 begin with, as their pickle has it.
@@ -61,10 +62,47 @@ def open_torch(path: str | os.PathLike, name: str) -> found_lib.Found:
     return found_lib.Found(place, tensor.shape, tensor.dtype, read)
 
 
+def read_tensors(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """Returns all tensors of a file of torch.save, such as a network's weights, by name.
+
+    They lie in a flat dict, or in one under the key "state_dict"; what is no tensor is
+    left out. Files from before torch 1.6 are read too. Arrays are read-only views of the
+    file; bfloat16 becomes float32.
+
+    Raises:
+      ArrayError: the file is absent, is no whole file of torch.save, names anything but
+        tensors, claims more than it has, or has no dict of tensors.
+    """
+    buffer = arrays.map_file(path)
+    if buffer[: len(old_torch_files.START)] == old_torch_files.START:
+        content, storages = old_torch_files.read(buffer, place=str(path))
+        members = {f"data/{key}": ends for key, ends in storages.items()}
+        archive = _Archive(str(path), buffer, members)
+    else:
+        archive = _archive(path)
+        content = _content(archive)
+    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+        content = content["state_dict"]
+    read = {}
+    for name, tensor in _tensors(content, path).items():
+        values = _values(archive, tensor, f"{path}: {name!r}")
+        if values.dtype == np.dtype("V2"):
+            halves = np.ascontiguousarray(values).view("<u2").astype("<u4")
+            values = (halves << 16).view("<f4").reshape(values.shape)
+        read[name] = values
+    return read
+
+
 def _read(path: str | os.PathLike, name: str) -> np.ndarray:
     """The values of a tensor, a read-only view of the file."""
     archive = _archive(path)
-    tensor, place = _tensor(archive, path, name)
+    return _values(archive, *_tensor(archive, path, name))
+
+
+def _values(
+    archive: _Archive, tensor: unpickle_torch.Tensor | np.ndarray, place: str
+) -> np.ndarray:
+    """The values of a tensor, a read-only view of the file."""
     if isinstance(tensor, np.ndarray):
         return tensor
     start, _ = _storage(archive, tensor, place)

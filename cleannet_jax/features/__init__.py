@@ -1,0 +1,1 @@
+"""Features from video: the networks' weights, and what they make of frames."""
