@@ -1,1 +1,1 @@
-"""Features from video: the networks' weights, and what they make of frames."""
+"""Features from video files."""
