@@ -60,7 +60,7 @@ def cut(
         raise ValueError(f"expected a name in {', '.join(_FORMATS)}, found {name!r}")
     if not start < end or start >= video.duration or end <= 0:
         raise ValueError(
-            f"expected a part of 0 .. {video.duration} s, found {start} .. {end}"
+            f"expected a part of 0 .. {video.duration:.3f} s, found {start} .. {end}"
         )
     if video.places.is_counted:
         raise errors.InputError(
@@ -145,6 +145,8 @@ def _copy_packets(
     video: video_lib.Video, source: Any, target: Any, part: _Part
 ) -> None:
     """Copies the packets of a part, their times counted from its start."""
+    import av
+
     pictures = video_lib.best_stream(source, video.path)
     sound = source.streams.best("audio")
     into = {pictures.index: target.add_stream_from_template(pictures)}
@@ -157,7 +159,10 @@ def _copy_packets(
         )
     if part.seek is not None:
         ahead = round(_AHEAD / pictures.time_base)
-        source.seek(part.seek - ahead, stream=pictures)
+        try:
+            source.seek(part.seek - ahead, stream=pictures)
+        except av.FFmpegError:
+            raise _LostError from None
     zero = part.first * pictures.time_base
     seconds = part.end - part.start
     seen, done = 0, 0

@@ -554,28 +554,18 @@ def _first_frame(path: str, places: _Places) -> Any:
 
 def _video(path: str, scan: _Scan, places: _Places, about: _About, first: Any) -> Video:
     """All that is known of a file, in seconds and as it is shown."""
-    base = about.base
     rate = about.rate or (1 / _FRAME_SECONDS)
     if places.is_counted:
         times = _counted_times(scan, places, about)
-        last = Fraction(scan.last_ticks) * base
     else:
-        stamps = places.stamps
-        lowest = int(stamps[0]) * base
-        start = lowest
-        if about.start is not None:
-            said = Fraction(about.start, 10**6)
-            # It is rounded to microseconds, and no later than the first frame.
-            start = said if said < lowest - Fraction(1, 10**6) else lowest
-        ticks = (stamps - stamps[0]).astype(np.float64) * base.numerator
-        times = ticks / base.denominator + float(lowest - start)
-        last = Fraction(scan.last_ticks) * base
+        times = _times(places.stamps, about)
     if not times[0] <= _LONGEST_GAP:
         raise errors.InputError(
             f"{path}: found a first frame at {times[0]:.0f} s, expected at most"
             f" {_LONGEST_GAP:.0f} s"
         )
-    seconds = float(last) if 0 < last <= _LONGEST_GAP else 0.0
+    last = float(scan.last_ticks * about.base)
+    seconds = last if 0 < last <= _LONGEST_GAP else 0.0
     if len(times) > 1:
         fps = float((len(times) - 1) / (times[-1] - times[0]))
     else:
@@ -597,6 +587,18 @@ def _video(path: str, scan: _Scan, places: _Places, about: _About, first: Any) -
         has_audio=about.has_audio,
         places=places,
     )
+
+
+def _times(stamps: np.ndarray, about: _About) -> np.ndarray:
+    """Seconds of time stamps from the start of their container on."""
+    first = int(stamps[0]) * about.base
+    start = first
+    if about.start is not None:
+        said = Fraction(about.start, 10**6)
+        # It is rounded to microseconds, and no later than the first frame.
+        start = said if said < first - Fraction(1, 10**6) else first
+    ticks = (stamps - stamps[0]).astype(np.float64) * about.base.numerator
+    return ticks / about.base.denominator + float(first - start)
 
 
 def _counted_times(scan: _Scan, places: _Places, about: _About) -> np.ndarray:
