@@ -92,8 +92,8 @@ def test_what_cannot_be_cut_is_named(tmp_path):
     raw = video_lib.open_video(videos.make_video(tmp_path / "a.h264", 10))
     with pytest.raises(errors.InputError, match="frames without time stamps"):
         clips.cut(raw, 0, 1, tmp_path / "clip.mp4")
-    path = videos.make_video(tmp_path / "a.mkv", 10, codec="ffv1")
+    path = videos.make_video(tmp_path / "a.webm", 10, codec="libvpx")
     video = video_lib.open_video(path)
-    with pytest.raises(errors.InputError, match="cannot be copied into mpegts|mp4"):
+    with pytest.raises(errors.InputError, match="cannot be copied into mp4"):
         clips.cut(video, 0, 1, tmp_path / "clip.mp4")
     assert not (tmp_path / "clip.mp4").exists()

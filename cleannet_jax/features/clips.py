@@ -7,6 +7,7 @@ import numpy as np
 
 from cleannet_jax import errors
 from cleannet_jax.data import files
+from cleannet_jax.features import containers
 from cleannet_jax.features import video as video_lib
 
 # How a clip of a container is stored, by the name that FFmpeg has for it; others are in
@@ -30,7 +31,7 @@ def suffix(video: video_lib.Video) -> str:
     Raises:
       InputError: the video is gone.
     """
-    with video_lib.opened(video.path) as container:
+    with containers.opened(video.path) as container:
         return _SAME.get(container.format.name.split(",")[0], ".mkv")
 
 
@@ -129,7 +130,7 @@ def _copy(video: video_lib.Video, part: _Part, kind: str, file: Any) -> None:
     """Copies packets into a file of some container."""
     import av
 
-    with video_lib.opened(video.path) as source:
+    with containers.opened(video.path) as source:
         try:
             with av.open(file, mode="w", format=kind) as target:
                 _copy_packets(video, source, target, part)
@@ -147,7 +148,7 @@ def _copy_packets(
     """Copies the packets of a part, their times counted from its start."""
     import av
 
-    pictures = video_lib.best_stream(source, video.path)
+    pictures = containers.best_stream(source, video.path)
     sound = source.streams.best("audio")
     into = {pictures.index: target.add_stream_from_template(pictures)}
     if sound is not None:
