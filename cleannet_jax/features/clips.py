@@ -7,6 +7,7 @@ import numpy as np
 
 from cleannet_jax import errors
 from cleannet_jax.data import files
+from cleannet_jax.features import containers
 from cleannet_jax.features import video as video_lib
 
 # How a clip of a container is stored, by the name that FFmpeg has for it; others are in
@@ -30,7 +31,7 @@ def suffix(video: video_lib.Video) -> str:
     Raises:
       InputError: the video is gone.
     """
-    with video_lib.opened(video.path) as container:
+    with containers.opened(video.path) as container:
         return _SAME.get(container.format.name.split(",")[0], ".mkv")
 
 
@@ -60,7 +61,7 @@ def cut(
         raise ValueError(f"expected a name in {', '.join(_FORMATS)}, found {name!r}")
     if not start < end or start >= video.duration or end <= 0:
         raise ValueError(
-            f"expected a part of 0 .. {video.duration} s, found {start} .. {end}"
+            f"expected a part of 0 .. {video.duration:.3f} s, found {start} .. {end}"
         )
     if video.places.is_counted:
         raise errors.InputError(
@@ -129,7 +130,7 @@ def _copy(video: video_lib.Video, part: _Part, kind: str, file: Any) -> None:
     """Copies packets into a file of some container."""
     import av
 
-    with video_lib.opened(video.path) as source:
+    with containers.opened(video.path) as source:
         try:
             with av.open(file, mode="w", format=kind) as target:
                 _copy_packets(video, source, target, part)
@@ -145,7 +146,9 @@ def _copy_packets(
     video: video_lib.Video, source: Any, target: Any, part: _Part
 ) -> None:
     """Copies the packets of a part, their times counted from its start."""
-    pictures = video_lib.best_stream(source, video.path)
+    import av
+
+    pictures = containers.best_stream(source, video.path)
     sound = source.streams.best("audio")
     into = {pictures.index: target.add_stream_from_template(pictures)}
     if sound is not None:
@@ -157,7 +160,10 @@ def _copy_packets(
         )
     if part.seek is not None:
         ahead = round(_AHEAD / pictures.time_base)
-        source.seek(part.seek - ahead, stream=pictures)
+        try:
+            source.seek(part.seek - ahead, stream=pictures)
+        except av.FFmpegError:
+            raise _LostError from None
     zero = part.first * pictures.time_base
     seconds = part.end - part.start
     seen, done = 0, 0
