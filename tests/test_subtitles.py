@@ -179,6 +179,6 @@ def test_players_read_the_cues(tmp_path, kind):
 
 
 def test_scores_are_short():
-    values = [0.004, 0.996, -0.25, 12.0, 12345.678, float("inf"), float("nan")]
-    shown = [".00", "1.00", "-.25", "12.00", "1.23e+04", "inf", "nan"]
+    values = [0.004, -0.004, 0.996, -0.25, 12.0, 12345.678, float("inf"), float("nan")]
+    shown = [".00", ".00", "1.00", "-.25", "12.00", "1.23e+04", "inf", "nan"]
     assert list(map(plain.score, values)) == shown

@@ -51,5 +51,7 @@ def score(value: float) -> str:
     >>> score(0.874), score(-0.5), score(1.0), score(1e6)
     ('.87', '-.50', '1.00', '1e+06')
     """
+    if abs(value) < 0.005:
+        value = 0.0  # Not "-.00".
     text = f"{value:.2f}" if abs(value) < 1000 else f"{value:.3g}"
     return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else text
