@@ -332,6 +332,30 @@ def test_of_two_frames_in_one_time_one_counts(tmp_path):
         np.testing.assert_array_equal(alone[0], images[number])
 
 
+def test_a_packet_without_a_picture_shows_the_frame_before(tmp_path):
+    source = videos.make_video(tmp_path / "a.avi", 20, codec="mpeg4")
+    path = tmp_path / "a.mkv"
+    with av.open(str(source)) as given, av.open(str(path), "w") as output:
+        stream = output.add_stream_from_template(given.streams.video[0])
+        for packet in given.demux(video=0):
+            if packet.size:
+                # An MPEG-4 picture that says that it is not coded, behind every one.
+                empty = av.Packet(b"\0\0\1\xb6\x50\x4f")
+                empty.pts = empty.dts = packet.pts * 40 + 20
+                empty.time_base = Fraction(1, 1000)
+                for each in (packet, empty):
+                    each.stream = stream
+                    output.mux(each)
+    video = video_lib.open_video(path)
+    np.testing.assert_allclose(video.times, np.arange(40) / 50, atol=1e-9)
+    images = all_frames(video)
+    np.testing.assert_array_equal(images[1::2], images[::2])
+    assert difference(images[::2], videos.pictures(20)) < 6
+    for number in range(40):
+        alone = video_lib.frames(video, [number], AS_SHOWN)
+        np.testing.assert_array_equal(alone[0], images[number])
+
+
 @pytest.mark.parametrize(
     ("name", "codec"),
     [("a.mp4", "libx264"), ("a.mkv", "libx264"), ("a.avi", "mpeg4")],

@@ -188,9 +188,7 @@ def _packets(
     try:
         if key > 0:
             container.seek(int(places.key_seeks[key]), stream=stream)
-        for packet in container.demux(stream):
-            if packet.pts is None and packet.dts is None and not packet.size:
-                continue
+        for packet in containers.read_packets(container, stream):
             if not has_begun:
                 if key == 0:
                     has_begun = count == places.key_positions[0]

@@ -75,35 +75,37 @@ class Places(NamedTuple):
 
 
 def scanned(container: Any, stream: Any, path: str) -> Scan:
-    """All packets, and a check that there are as many as the header claims."""
+    """Returns all packets of the video in a container.
+
+    Raises:
+      InputError: none of them is shown.
+      DamagedError: one cannot be read, or the header claims more of them.
+    """
     import av
 
     presented, decoded, are_keys, are_shown = [], [], [], []
     last, last_ticks = None, 0
-    ends: dict[int, float] = {}
     chosen = stream.index
     others = [s for s in container.streams if s.type in ("audio", "subtitle")]
+    ends: dict[int, int] = {}  # Time stamp at which each stream ends.
     try:
-        for packet in container.demux(stream, *others):
+        for packet in containers.read_packets(container, stream, *others):
             stamp = packet.pts if packet.pts is not None else packet.dts
-            if stamp is None and not packet.size:
-                continue  # What flushes a decoder at the end.
             ticks = packet.duration or 0
-            if stamp is not None and not packet.is_discard:
-                end = float((stamp + ticks) * packet.time_base)
-                index = packet.stream_index
-                ends[index] = max(end, ends.get(index, end))
-            if packet.stream_index != chosen:
+            index, is_shown = packet.stream_index, not packet.is_discard
+            if stamp is not None and is_shown:
+                ends[index] = max(stamp + ticks, ends.get(index, stamp))
+            if index != chosen:
                 continue
-            is_timed = stamp is not None and not packet.is_discard
-            if is_timed and (last is None or stamp >= last):
+            if stamp is not None and is_shown and (last is None or stamp >= last):
                 last, last_ticks = stamp, ticks
             presented.append(packet.pts)
             decoded.append(packet.dts)
             are_keys.append(packet.is_keyframe)
-            are_shown.append(not packet.is_discard)
+            are_shown.append(is_shown)
     except av.FFmpegError as error:
-        readable = max(ends.get(chosen, 0.0) - (container.start_time or 0) / 1e6, 0.0)
+        end = float(ends.get(chosen, 0) * stream.time_base)
+        readable = max(end - (container.start_time or 0) / 1e6, 0.0)
         duration = (container.duration or 0) / 1e6
         raise containers.DamagedError(
             f"{path}: damaged: found {readable:.1f} s that can be read"
@@ -113,14 +115,25 @@ def scanned(container: Any, stream: Any, path: str) -> Scan:
         ) from None
     if not any(are_shown):
         raise errors.InputError(f"{path}: found 0 frames, expected a video with frames")
-    _check_whole(container, stream, ends, path)
+    seconds = {
+        index: float(end * container.streams[index].time_base)
+        for index, end in ends.items()
+    }
+    _check_whole(container, stream, seconds, path)
     return Scan(presented, decoded, are_keys, are_shown, last_ticks)
 
 
 def _check_whole(
     container: Any, stream: Any, ends: dict[int, float], path: str
 ) -> None:
-    """Raises where the header claims more than there is."""
+    """Raises where the header claims more than there is.
+
+    Args:
+      container: of the video.
+      stream: that is chosen.
+      ends: seconds at which each stream ends.
+      path: of the file.
+    """
     if container.format.name.split(",")[0] not in _CLAIMING:
         return
     start = (container.start_time or 0) / 1e6
@@ -146,7 +159,11 @@ def _check_whole(
 
 
 def places_of(scan: Scan, path: str, about: About) -> Places:
-    """Where the frames are, from the first keyframe on."""
+    """Returns where the frames are, from the first keyframe on.
+
+    Raises:
+      InputError: their times are of no one recording.
+    """
     are_keys = np.array(scan.are_keys)
     if not are_keys.any():
         are_keys[0] = True
