@@ -310,7 +310,60 @@ def test_times_that_leap_are_refused(tmp_path):
 def test_several_recordings_in_one_file_are_refused(tmp_path):
     path = videos.make_video(tmp_path / "a.ts", 50)
     path.write_bytes(path.read_bytes() * 2)
-    check_refused(path, "times of frames that run back to .* expected one recording")
+    check_refused(path, "found times of frames in no order, .* of one recording")
+
+
+def test_a_single_wrong_time_is_found(tmp_path):
+    source = videos.make_video(tmp_path / "a.avi", 20, codec="mpeg4", options={"g": "20"})
+    path = tmp_path / "a.mkv"
+    with av.open(str(source)) as given, av.open(str(path), "w") as output:
+        stream = output.add_stream_from_template(given.streams.video[0])
+        for packet in given.demux(video=0):
+            if packet.size:
+                packet.pts += 900 * (packet.pts == 7)
+                packet.stream = stream
+                output.mux(packet)
+    video = video_lib.open_video(path)
+    with pytest.raises(video_lib.DamagedError, match="in no order of time"):
+        all_frames(video)
+    assert len(video_lib.frames(video, range(7), AS_SHOWN)) == 7
+
+
+def test_two_frames_in_one_packet_are_told_apart(tmp_path):
+    source = videos.make_video(
+        tmp_path / "a.avi", 40, codec="mpeg4", options={"bf": "1", "g": "9"}
+    )
+    path = tmp_path / "packed.avi"
+    packed, highest = [], -1
+    with av.open(str(source)) as given, av.open(str(path), "w") as output:
+        stream = output.add_stream_from_template(given.streams.video[0])
+        for packet in given.demux(video=0):
+            content = bytes(packet)
+            if packet.size and packet.pts < highest:
+                # Two pictures in one packet, then one that says that it is not coded.
+                packed[-1][0] += content
+                # The bits: P, not coded, its time in 1/25 s.
+                code = 0b0101_00000_10_01111 | (highest - 1) % 25 << 7
+                packed.append([b"\0\0\1\xb6" + code.to_bytes(2, "big"), False])
+            elif packet.size:
+                if not packed:
+                    user = b"\0\0\1\xb2DivX503b1393p"
+                    content = content.replace(b"\0\0\1\xb3", user + b"\0\0\1\xb3", 1)
+                packed.append([content, packet.is_keyframe])
+                highest = packet.pts
+        for number, (content, is_keyframe) in enumerate(packed):
+            packet = av.Packet(content)
+            packet.pts = packet.dts = number
+            packet.time_base, packet.is_keyframe = Fraction(1, 25), is_keyframe
+            packet.stream = stream
+            output.mux(packet)
+    video = video_lib.open_video(path)
+    np.testing.assert_allclose(video.times, np.arange(40) / 25, atol=1e-9)
+    images = all_frames(video)
+    assert difference(images, videos.pictures(40)) < 6
+    for number in range(0, 40, 3):
+        alone = video_lib.frames(video, [number], AS_SHOWN)
+        np.testing.assert_array_equal(alone[0], images[number])
 
 
 def test_of_two_frames_in_one_time_one_counts(tmp_path):
@@ -328,6 +381,30 @@ def test_of_two_frames_in_one_time_one_counts(tmp_path):
     images = all_frames(video)
     assert difference(images, videos.pictures(6)[[0, 1, 3, 4, 5]]) < 6
     for number in range(5):
+        alone = video_lib.frames(video, [number], AS_SHOWN)
+        np.testing.assert_array_equal(alone[0], images[number])
+
+
+def test_a_packet_without_a_picture_shows_the_frame_before(tmp_path):
+    source = videos.make_video(tmp_path / "a.avi", 20, codec="mpeg4")
+    path = tmp_path / "a.mkv"
+    with av.open(str(source)) as given, av.open(str(path), "w") as output:
+        stream = output.add_stream_from_template(given.streams.video[0])
+        for packet in given.demux(video=0):
+            if packet.size:
+                # An MPEG-4 picture that says that it is not coded, behind every one.
+                empty = av.Packet(b"\0\0\1\xb6\x50\x4f")
+                empty.pts = empty.dts = packet.pts * 40 + 20
+                empty.time_base = Fraction(1, 1000)
+                for each in (packet, empty):
+                    each.stream = stream
+                    output.mux(each)
+    video = video_lib.open_video(path)
+    np.testing.assert_allclose(video.times, np.arange(40) / 50, atol=1e-9)
+    images = all_frames(video)
+    np.testing.assert_array_equal(images[1::2], images[::2])
+    assert difference(images[::2], videos.pictures(20)) < 6
+    for number in range(40):
         alone = video_lib.frames(video, [number], AS_SHOWN)
         np.testing.assert_array_equal(alone[0], images[number])
 

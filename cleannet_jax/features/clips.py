@@ -150,6 +150,8 @@ def _copy_packets(
 
     pictures = containers.best_stream(source, video.path)
     sound = source.streams.best("audio")
+    if sound is not None and sound.codec_context is None:
+        sound = None  # FFmpeg does not know what it is.
     into = {pictures.index: target.add_stream_from_template(pictures)}
     if sound is not None:
         into[sound.index] = target.add_stream_from_template(sound)
@@ -164,10 +166,11 @@ def _copy_packets(
             source.seek(part.seek - ahead, stream=pictures)
         except av.FFmpegError:
             raise _LostError from None
+    chosen = [pictures] if sound is None else [pictures, sound]
     zero = part.first * pictures.time_base
     seconds = part.end - part.start
     seen, done = 0, 0
-    for packet in source.demux(*(source.streams[index] for index in into)):
+    for packet in containers.read_packets(source, *chosen):
         if packet.pts is None and packet.dts is None:
             continue
         stamp = packet.pts if packet.pts is not None else packet.dts

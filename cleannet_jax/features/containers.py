@@ -124,6 +124,17 @@ def best_stream(container: Any, path: str) -> Any:
     return stream
 
 
+def read_packets(container: Any, *streams: Any) -> Iterator[Any]:
+    """Yields the packets of some streams, in the order of the file, of PyAV."""
+    # At the end PyAV flushes decoders, also of streams that began after the start of
+    # the file, which it does not have.
+    with contextlib.suppress(IndexError):
+        for packet in container.demux(*streams):
+            is_flush = packet.pts is None and packet.dts is None and not packet.size
+            if not is_flush:
+                yield packet
+
+
 def check_size(width: int, height: int, path: str) -> None:
     """Raises InputError where frames of a file are absurdly large."""
     if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:

@@ -6,6 +6,7 @@ explode`), packets that are marked as corrupt are not decoded, and `UncleanError
 what is wrong. Decoding takes one thread, since processes are the parallelism.
 """
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -106,7 +107,13 @@ def _run(
     stamps = places.stamps[numbers]
     at, last = 0, None
     try:
-        for frame in _decoded(path, places, key):
+        coming: Iterator[Any] = _decoded(path, places, key)
+        while (frame := next(coming, None)) is not None:
+            if stamps[at] < frame.pts:
+                # Is it really later, or is its time wrong? The next one shows it.
+                following = next(coming, None)
+                if following is not None:
+                    coming = itertools.chain([following], coming)
             while at < len(numbers) and stamps[at] <= frame.pts:
                 # Nothing came out at an earlier time. Before the first frame that does,
                 # the decoder may have lacked what it refers to.
@@ -150,7 +157,7 @@ def _frames(
         "err_detect": "explode",
         "max_pixels": str(containers.MAX_PIXELS),
     }
-    count = 0
+    count, last = 0, None
     for packet, is_leading in _packets(container, stream, places, key):
         # Frames that are shown before the keyframe may refer to what is before it.
         if packet is not None and packet.is_corrupt and not is_leading:
@@ -167,6 +174,10 @@ def _frames(
                 frame.pts = count
                 count += 1
             if frame.pts is not None:
+                # Where a time is wrong, others are taken for frames that they are not.
+                if last is not None and frame.pts < last:
+                    raise UncleanError("frames are in no order of time")
+                last = frame.pts
                 yield frame
 
 
@@ -188,9 +199,7 @@ def _packets(
     try:
         if key > 0:
             container.seek(int(places.key_seeks[key]), stream=stream)
-        for packet in container.demux(stream):
-            if packet.pts is None and packet.dts is None and not packet.size:
-                continue
+        for packet in containers.read_packets(container, stream):
             if not has_begun:
                 if key == 0:
                     has_begun = count == places.key_positions[0]

@@ -140,7 +140,7 @@ def _algorithm(method: Method) -> Any:
     """What computes flow; made once, since that takes long for a small image."""
     cv2 = _opencv()
     if method == "dis":
-        return cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        return cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     if method != "tvl1":
         raise ValueError(f"expected 'tvl1' or 'dis', found {method!r}")
     if not hasattr(cv2, "optflow"):
@@ -148,4 +148,4 @@ def _algorithm(method: Method) -> Any:
             "TV-L1 flow needs the contributed modules of OpenCV, found OpenCV without"
             " them: uninstall its packages, then pip install 'cleannet_jax[video]'"
         )
-    return cv2.optflow.DualTVL1OpticalFlow.create()
+    return cv2.optflow.DualTVL1OpticalFlow_create()

@@ -3,6 +3,7 @@
 Nothing is decoded. Time stamps are integers, in the time base of the stream.
 """
 
+import re
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -18,6 +19,10 @@ LONGEST_GAP = 86400.0
 # Decoders reorder over half as many frames; a time that runs back further begins
 # another recording.
 _REORDERED = 32
+# What DivX and its likes write into the first picture where two are in one packet, so
+# that the times of packets are not those of frames.
+_PACKED = re.compile(rb"DivX\d+(Build|b)\d+p")
+_HEAD_BYTES = 4096
 # A file is cut short where it lacks more than both of what its header claims.
 _CUT_SECONDS, _CUT_SHARE = 1.0, 0.02
 # Containers whose header says how long they are; for others FFmpeg guesses.
@@ -43,6 +48,7 @@ class Scan(NamedTuple):
       are_keys: whether frames can be decoded from here on.
       are_shown: whether no edit list drops them.
       last_ticks: how long the last one of all that are shown is shown, 0 if unknown.
+      is_packed: whether some have two frames, and others none for it.
     """
 
     presented: list[int | None]
@@ -50,6 +56,7 @@ class Scan(NamedTuple):
     are_keys: list[bool]
     are_shown: list[bool]
     last_ticks: int
+    is_packed: bool
 
 
 class Places(NamedTuple):
@@ -75,35 +82,43 @@ class Places(NamedTuple):
 
 
 def scanned(container: Any, stream: Any, path: str) -> Scan:
-    """All packets, and a check that there are as many as the header claims."""
+    """Returns all packets of the video in a container.
+
+    Raises:
+      InputError: none of them is shown.
+      DamagedError: one cannot be read, or the header claims more of them.
+    """
     import av
 
-    presented, decoded, are_keys, are_shown = [], [], [], []
+    presented: list[int | None] = []
+    decoded: list[int | None] = []
+    are_keys: list[bool] = []
+    are_shown: list[bool] = []
     last, last_ticks = None, 0
-    ends: dict[int, float] = {}
+    head = (stream.codec_context.extradata or b"")[:_HEAD_BYTES]
     chosen = stream.index
     others = [s for s in container.streams if s.type in ("audio", "subtitle")]
+    ends: dict[int, int] = {}  # Time stamp at which each stream ends.
     try:
-        for packet in container.demux(stream, *others):
+        for packet in containers.read_packets(container, stream, *others):
             stamp = packet.pts if packet.pts is not None else packet.dts
-            if stamp is None and not packet.size:
-                continue  # What flushes a decoder at the end.
             ticks = packet.duration or 0
-            if stamp is not None and not packet.is_discard:
-                end = float((stamp + ticks) * packet.time_base)
-                index = packet.stream_index
-                ends[index] = max(end, ends.get(index, end))
-            if packet.stream_index != chosen:
+            index, is_shown = packet.stream_index, not packet.is_discard
+            if stamp is not None and is_shown:
+                ends[index] = max(stamp + ticks, ends.get(index, stamp))
+            if index != chosen:
                 continue
-            is_timed = stamp is not None and not packet.is_discard
-            if is_timed and (last is None or stamp >= last):
+            if stamp is not None and is_shown and (last is None or stamp >= last):
                 last, last_ticks = stamp, ticks
+            if not presented:
+                head += bytes(packet)[:_HEAD_BYTES]
             presented.append(packet.pts)
             decoded.append(packet.dts)
             are_keys.append(packet.is_keyframe)
-            are_shown.append(not packet.is_discard)
+            are_shown.append(is_shown)
     except av.FFmpegError as error:
-        readable = max(ends.get(chosen, 0.0) - (container.start_time or 0) / 1e6, 0.0)
+        end = float(ends.get(chosen, 0) * stream.time_base)
+        readable = max(end - (container.start_time or 0) / 1e6, 0.0)
         duration = (container.duration or 0) / 1e6
         raise containers.DamagedError(
             f"{path}: damaged: found {readable:.1f} s that can be read"
@@ -113,14 +128,28 @@ def scanned(container: Any, stream: Any, path: str) -> Scan:
         ) from None
     if not any(are_shown):
         raise errors.InputError(f"{path}: found 0 frames, expected a video with frames")
-    _check_whole(container, stream, ends, path)
-    return Scan(presented, decoded, are_keys, are_shown, last_ticks)
+    seconds = {
+        index: float(end * container.streams[index].time_base)
+        for index, end in ends.items()
+    }
+    _check_whole(container, stream, seconds, path)
+    is_packed = (
+        stream.codec_context.name == "mpeg4" and _PACKED.search(head) is not None
+    )
+    return Scan(presented, decoded, are_keys, are_shown, last_ticks, is_packed)
 
 
 def _check_whole(
     container: Any, stream: Any, ends: dict[int, float], path: str
 ) -> None:
-    """Raises where the header claims more than there is."""
+    """Raises where the header claims more than there is.
+
+    Args:
+      container: of the video.
+      stream: that is chosen.
+      ends: seconds at which each stream ends.
+      path: of the file.
+    """
     if container.format.name.split(",")[0] not in _CLAIMING:
         return
     start = (container.start_time or 0) / 1e6
@@ -146,7 +175,11 @@ def _check_whole(
 
 
 def places_of(scan: Scan, path: str, about: About) -> Places:
-    """Where the frames are, from the first keyframe on."""
+    """Returns where the frames are, from the first keyframe on.
+
+    Raises:
+      InputError: their times are of no one recording.
+    """
     are_keys = np.array(scan.are_keys)
     if not are_keys.any():
         are_keys[0] = True
@@ -159,7 +192,7 @@ def places_of(scan: Scan, path: str, about: About) -> Places:
         are_keys[0] = True
     positions = np.flatnonzero(shown)
     presented = [scan.presented[p] for p in positions]
-    if any(stamp is None for stamp in presented):
+    if scan.is_packed or any(stamp is None for stamp in presented):
         return _counted(first, positions)
     stamps = np.array(presented, np.int64)
     _check_times(stamps, path, about)
@@ -238,11 +271,11 @@ def _check_times(stamps: np.ndarray, path: str, about: About) -> None:
             )
     rank = np.empty(len(seconds), np.int64)
     rank[np.argsort(stamps, kind="stable")] = np.arange(len(seconds))
-    places = np.flatnonzero(np.arange(len(seconds)) - rank > _REORDERED)
+    places = np.flatnonzero(np.abs(rank - np.arange(len(seconds))) > _REORDERED)
     if len(places):
         raise errors.InputError(
-            f"{path}: found times of frames that run back to {seconds[places[0]]:.1f} s"
-            f" after {seconds[places[0] - 1]:.1f} s, expected one recording"
+            f"{path}: found times of frames in no order, {seconds[places[0]]:.1f} s for"
+            f" frame {places[0]}, expected those of one recording"
         )
 
 

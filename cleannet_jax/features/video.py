@@ -59,7 +59,9 @@ def open_video(path: str | os.PathLike) -> Video:
     in front of it that cannot be decoded, as after a cut of a broadcast, do not count.
     Packets that an edit list drops do not count either, and of two with the same time
     one does. Times are sorted. Where packets have no presentation time their decoding
-    times are used in its place, and where they have neither, the frame rate.
+    times are used in its place, and where they have neither, the frame rate; then, and
+    where packets are of two frames ("packed B-frames"), frames are counted from the
+    start, so that late ones take long.
 
     The video is the one that FFmpeg takes for the best of a file; a cover is none. A
     still image is a video of one frame.
