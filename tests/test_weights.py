@@ -282,6 +282,9 @@ def test_converted_files_of_another_content_are_named(tmp_path):
     weights.write(path, {"a": kernel}, dataclasses.replace(RECORD, network="other"))
     with pytest.raises(errors.InputError, match="'other', expected 'bn_inception'"):
         weights.read_converted(path)
+    weights.write(path, {"a": kernel}, dataclasses.replace(RECORD, sha256=3))
+    with pytest.raises(errors.InputError, match="a.safetensors: found no record"):
+        weights.read(path)
     numpy_files.save_file({"a": kernel}, path)
     with pytest.raises(errors.InputError, match="a.safetensors: found no record"):
         weights.read(path)

@@ -57,7 +57,7 @@ class Record:
 
 
 def read_state(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """Returns the arrays of a state dict by name.
+    """Returns the arrays of a state dict by name; bfloat16 becomes float32.
 
     Raises:
       InputError: the file is absent, damaged or of another format, or holds anything
@@ -211,6 +211,12 @@ def read(path: str | os.PathLike) -> tuple[Tree, Record]:
     try:
         said = json.loads(metadata[_KEY])
         record = Record(**(said | {"means": tuple(map(float, said["means"]))}))
+        is_text = [
+            isinstance(value, str) for value in dataclasses.asdict(record).values()
+        ]
+        # All but the channels and the means.
+        if sum(is_text) != len(is_text) - 2:
+            raise TypeError
         if type(record.channels) is not int or not 0 < record.channels < 1000:
             raise ValueError
     except (KeyError, TypeError, ValueError, RecursionError):
@@ -252,10 +258,8 @@ def _safetensors(
     arrays.map_file(path).close()  # Absent, unreadable and empty files are named here.
     try:
         with safetensors.safe_open(os.fspath(path), framework="np") as file:
-            names = list(file.keys())
-            return {name: file.get_tensor(name) for name in names}, dict(
-                file.metadata() or {}
-            )
+            tensors = {name: file.get_tensor(name) for name in list(file.keys())}
+            metadata = dict(file.metadata() or {})
     except (
         safetensors.SafetensorError,
         AttributeError,
@@ -265,6 +269,10 @@ def _safetensors(
     ) as error:
         reason = str(error).partition("\n")[0]
         raise errors.InputError(f"{path}: no whole .safetensors: {reason}") from None
+    for name, values in tensors.items():
+        if values.dtype.name == "bfloat16":
+            tensors[name] = values.astype(np.float32)
+    return tensors, metadata
 
 
 def _library(path: str | os.PathLike) -> tuple[Any, Any]:

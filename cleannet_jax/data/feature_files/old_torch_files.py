@@ -8,7 +8,7 @@ are interpreted by `unpickle`, as those of later files are; values are mapped.
 
 import mmap
 import pickletools
-from typing import Any
+from typing import IO, Any, cast
 
 from cleannet_jax import errors
 from cleannet_jax.data import arrays
@@ -54,8 +54,9 @@ def read(buffer: mmap.mmap, *, place: str) -> tuple[Any, dict[str, tuple[int, in
             contents.append(
                 unpickle.load(buffer, place=place, start=at, vocabulary=vocabulary)
             )
+            # The interpreter does not say where it ended; this runs nothing either.
             buffer.seek(at)
-            for _ in pickletools.genops(buffer):
+            for _ in pickletools.genops(cast(IO[bytes], buffer)):
                 pass
             at = buffer.tell()
     except errors.InputError as error:
