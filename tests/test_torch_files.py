@@ -14,7 +14,7 @@ import torch_by_hand as by_hand
 
 from cleannet_jax.data import arrays
 from cleannet_jax.data.feature_files import found as found_lib
-from cleannet_jax.data.feature_files import torch_files
+from cleannet_jax.data.feature_files import old_torch_files, torch_files
 
 VALUES = np.arange(12, dtype=np.float32).reshape(4, 3)
 # What torch 2.14 made of
@@ -308,3 +308,116 @@ def test_what_torch_saves_besides_is_refused(tmp_path, name):
     message = "too few|wants to call torch|found a file of torch before 1.6"
     with pytest.raises(arrays.ArrayError, match=message):
         read(path)
+
+
+def old_bytes(content, *, storages, version=1001, is_little=pickle.NEWTRUE):
+    """A file of torch before 1.6: five pickles, then storages of so many values."""
+    content = content.replace(
+        pickle.TUPLE + pickle.BINPERSID, pickle.NONE + pickle.TUPLE + pickle.BINPERSID
+    )
+    keys = b"".join(map(by_hand.text, storages))
+    machine = by_hand.dictionary(little_endian=is_little)
+    version = by_hand.number(version)
+    lists = pickle.EMPTY_LIST + pickle.MARK + keys + pickle.APPENDS
+    pickles = [b"\x80\x02" + part + b"." for part in (version, machine, content, lists)]
+    values = b"".join(
+        struct.pack("<q", count) + raw for count, raw in storages.values()
+    )
+    return old_torch_files.START + b"".join(pickles) + values
+
+
+STATE = by_hand.dictionary(
+    weight=by_hand.tensor("9", 12, (4, 3)), bias=by_hand.tensor("7", 2, (2,))
+)
+STORAGES = {"7": (2, VALUES[0, :2].tobytes()), "9": (12, VALUES.tobytes())}
+# What torch hangs on a state dict.
+METADATA = by_hand.dictionary(_metadata=by_hand.dictionary()) + pickle.BUILD
+
+
+def test_all_tensors_of_a_state_dict(tmp_path):
+    half = by_hand.tensor("0", 2, (1, 2), kind="BFloat16Storage")
+    state = by_hand.dictionary(half=half, whole=by_hand.tensor("1", 12, (4, 3)))
+    storages = {"_0": b"\x80\x3f\x00\xc0", "_1": VALUES.tobytes()}
+    nested = by_hand.dictionary(epoch=by_hand.number(3), state_dict=state + METADATA)
+    for content in (state, state + METADATA, nested):
+        by_hand.save(tmp_path / "a.pth", content, **storages)
+        tensors = torch_files.read_tensors(tmp_path / "a.pth")
+        assert list(tensors) == ["half", "whole"]
+        np.testing.assert_array_equal(tensors["half"], [[1, -2]])
+        assert tensors["half"].dtype == np.float32
+        np.testing.assert_array_equal(tensors["whole"], VALUES)
+    by_hand.save(tmp_path / "a.pth", by_hand.number(3))
+    with pytest.raises(arrays.ArrayError, match="found a int, expected a tensor or"):
+        torch_files.read_tensors(tmp_path / "a.pth")
+
+
+def test_no_other_attribute_is_hung_on_a_dict(tmp_path):
+    state = by_hand.dictionary(__class__=by_hand.number(1)) + pickle.BUILD
+    by_hand.save(tmp_path / "a.pth", STATE + state)
+    with pytest.raises(arrays.ArrayError, match="refused a state for a dict"):
+        torch_files.read_tensors(tmp_path / "a.pth")
+
+
+def test_tensors_of_an_old_file(tmp_path):
+    path = tmp_path / "a.pth"
+    path.write_bytes(old_bytes(STATE + METADATA, storages=STORAGES))
+    tensors = torch_files.read_tensors(path)
+    np.testing.assert_array_equal(tensors["weight"], VALUES)
+    np.testing.assert_array_equal(tensors["bias"], VALUES[0, :2])
+    assert not tensors["weight"].flags.owndata
+
+
+def test_an_old_file_of_torch_itself(tmp_path):
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    layer = torch.nn.Linear(5, 3)
+    for is_new in (False, True):
+        torch.save(
+            layer.state_dict(),
+            tmp_path / "a.pth",
+            _use_new_zipfile_serialization=is_new,
+        )
+        tensors = torch_files.read_tensors(tmp_path / "a.pth")
+        np.testing.assert_array_equal(tensors["weight"], layer.weight.detach())
+        np.testing.assert_array_equal(tensors["bias"], layer.bias.detach())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"version": 1000}, "version 1000, little-endian, expected 1001"),
+        ({"is_little": pickle.NEWFALSE}, "version 1001, big-endian, expected 1001"),
+        (
+            {"storages": {"9": STORAGES["9"]}},
+            "found 0 bytes in storage '7', expected 8",
+        ),
+        ({"storages": STORAGES | {"a": (0, b"")}}, "storages that its tensors do not"),
+        (
+            {"storages": STORAGES | {"9": (11, b"")}},
+            "found 44 bytes in storage '9' and",
+        ),
+        ({"storages": STORAGES | {"9": (12, b"")}}, "48 bytes in storage '9' and 0 to"),
+        ({"storages": STORAGES | {"9": (-1, b"")}}, "found .* in storage '9'"),
+        ({"content": STATE[:-9]}, "a.pth: pickle, byte"),
+        ({"content": by_hand.named("os", "system")}, "wants to call os.system"),
+        ({"content": by_hand.tensor("9", 1, ()).replace(b"cpu", b"")}, "storages that"),
+    ],
+)
+def test_damaged_old_files(tmp_path, changes, message):
+    path = tmp_path / "a.pth"
+    path.write_bytes(old_bytes(**({"content": STATE, "storages": STORAGES} | changes)))
+    with pytest.raises(arrays.ArrayError, match=message):
+        torch_files.read_tensors(path)
+
+
+def test_old_files_cut_or_changed_anywhere_have_one_kind_of_error(tmp_path):
+    path, whole = tmp_path / "a.pth", old_bytes(STATE + METADATA, storages=STORAGES)
+    rng = np.random.default_rng(0)
+    for at in range(1, len(whole) - 1, 7):
+        changed = bytearray(whole)
+        changed[at] = rng.integers(256)
+        for content in (whole[:at], bytes(changed)):
+            path.write_bytes(content)
+            try:
+                torch_files.read_tensors(path)
+            except arrays.ArrayError as error:
+                assert "a.pth" in str(error) and "\n" not in str(error)

@@ -6,6 +6,7 @@ has its layers in field 100, or in field 2 as Caffe had them before 2014; a laye
 name and blobs; a blob has a shape and values. Numbers of fields are those of caffe.proto.
 """
 
+import math
 import mmap
 import os
 from collections.abc import Iterator
@@ -18,10 +19,15 @@ from cleannet_jax.data import arrays
 
 _VARINT, _DOUBLE, _BYTES, _FLOAT = 0, 1, 2, 5
 _FIXED = {_DOUBLE: 8, _FLOAT: 4}
-_WIRE_NAMES = {_VARINT: "a number", _DOUBLE: "8 bytes", _BYTES: "bytes", _FLOAT: "4 bytes"}
+_WIRE_NAMES = {
+    _VARINT: "a number",
+    _DOUBLE: "8 bytes",
+    _BYTES: "bytes",
+    _FLOAT: "4 bytes",
+}
 # Layers and blobs of a network: more are of no network, and take time.
-_MAX_FIELDS = 1_000_000
-_MAX_AXES = 8
+_MAX_FIELDS = 100_000
+_MAX_AXES, _MAX_SIZE = 8, 2**31 - 1
 
 
 class _Layout(NamedTuple):
@@ -186,13 +192,13 @@ def _blob(reader: _Reader, blob: _Field, layer: str) -> np.ndarray:
             reader.expect(field, _VARINT)
             old[field.number], is_old = field.value, True
     # Caffe writes values in one piece, others may not.
-    values = parts[0] if len(parts) == 1 else np.concatenate([*parts, np.empty(0, "<f4")])
+    values = (
+        parts[0] if len(parts) == 1 else np.concatenate([*parts, np.empty(0, "<f4")])
+    )
     if shape is None:
         shape = list(old.values()) if is_old else [len(values)]
-    count = 1
-    for size in shape:
-        count *= size
-    if count != len(values):
+    count = math.prod(shape)
+    if count != len(values) or max(shape, default=0) > _MAX_SIZE:
         raise reader.error(
             blob.value,
             f"layer {layer!r:.80}: found {len(values)} values, expected {count} for shape"
@@ -211,9 +217,10 @@ def _numbers(reader: _Reader, field: _Field) -> np.ndarray:
             field.value,
             f"found {size} bytes of values, expected a multiple of {_FIXED[wire]}",
         )
-    return np.frombuffer(
-        reader.buffer, dtype, count=size // _FIXED[wire], offset=field.value
-    )
+    if not size:
+        return np.empty(0, dtype)
+    count = size // _FIXED[wire]
+    return np.frombuffer(reader.buffer, dtype, count=count, offset=field.value)
 
 
 def _shape(reader: _Reader, shape: _Field) -> list[int]:

@@ -10,6 +10,8 @@ Max pools reach over the lower and right border as Caffe's do, and 3 × 3 averag
 the zeros around the map.
 """
 
+import functools
+import types
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -174,7 +176,8 @@ def random_params(channels: int, seed: int) -> Params:
     return convolutions.random_params(Network(), channels, seed)
 
 
-def layer_shapes(channels: int) -> dict[str, tuple[int, int, int, int]]:
+@functools.cache
+def layer_shapes(channels: int) -> Mapping[str, tuple[int, int, int, int]]:
     """Returns the shape of each kernel, (outputs, inputs, h, w), by name.
 
     Args:
@@ -183,7 +186,9 @@ def layer_shapes(channels: int) -> dict[str, tuple[int, int, int, int]]:
     image = jax.ShapeDtypeStruct((1, 224, 224, channels), jnp.float32)
     params = jax.eval_shape(Network().init, jax.random.key(0), image)["params"]
     shapes = {name: layer["kernel"].shape for name, layer in params.items()}
-    return {name: (o, i, h, w) for name, (h, w, i, o) in shapes.items()}
+    return types.MappingProxyType(
+        {name: (o, i, h, w) for name, (h, w, i, o) in shapes.items()}
+    )
 
 
 def params_from_state(state: Mapping[str, np.ndarray], *, place: str) -> Weights:
@@ -326,7 +331,8 @@ def _heads(
     layers: Mapping[str, Sequence[np.ndarray]], place: str, superfluous: list[str]
 ) -> Heads | None:
     """The heads among the layers beside the network; all others are superfluous."""
-    classes, attentions = [], []
+    classes: list[str] = []
+    attentions: list[str] = []
     for name, arrays in layers.items():
         outputs = arrays[-1].size if len(arrays) == 2 else 0
         if len(arrays) != 2 or arrays[0].size != outputs * FEATURES:
@@ -342,10 +348,14 @@ def _heads(
         )
     if not classes:
         return None
-    kernels: list[np.ndarray | None] = []
-    for name in (*classes, *attentions):
-        outputs = layers[name][1].size
-        shapes = ((outputs, FEATURES), (outputs,))
-        kernel, bias = _arrays(layers, name, shapes, place)
-        kernels += [kernel.T.astype(np.float32), bias.astype(np.float32)]
-    return Heads(*kernels, *[None] * (4 - len(kernels)))
+    attention = _head(layers, attentions[0], place) if attentions else (None, None)
+    return Heads(*_head(layers, classes[0], place), *attention)
+
+
+def _head(
+    layers: Mapping[str, Sequence[np.ndarray]], name: str, place: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Kernel [1024, K] and bias [K] of a head."""
+    outputs = layers[name][1].size
+    kernel, bias = _arrays(layers, name, ((outputs, FEATURES), (outputs,)), place)
+    return kernel.T.astype(np.float32), bias.astype(np.float32)

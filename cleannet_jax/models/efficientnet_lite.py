@@ -35,7 +35,7 @@ _SHOWN = 8
 class _Stage(NamedTuple):
     """Blocks that follow each other; the first has the stride."""
 
-    count: int
+    blocks: int
     size: int
     stride: int
     expansion: int
@@ -109,7 +109,7 @@ def _same(values: jax.Array) -> jax.Array:
 def _blocks() -> Iterator[tuple[_Stage, int]]:
     """The stage and the stride of each of the 16 blocks."""
     for stage in _STAGES:
-        for index in range(stage.count):
+        for index in range(stage.blocks):
             yield stage, stage.stride if index == 0 else 1
 
 
@@ -203,7 +203,7 @@ def state_shapes() -> dict[str, tuple[int, ...]]:
     """Returns the shape of each array of the state dict, but for counters."""
     image = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32)
     params = jax.eval_shape(Network().init, jax.random.key(0), image)["params"]
-    shapes = {}
+    shapes: dict[str, tuple[int, ...]] = {}
     for conv, norm in _layers():
         h, w, inputs, outputs = params[_own_name(conv)]["kernel"].shape
         shapes[f"{conv}.weight"] = (outputs, inputs, h, w)

@@ -8,7 +8,7 @@ are interpreted by `unpickle`, as those of later files are; values are mapped.
 
 import mmap
 import pickletools
-from typing import Any
+from typing import IO, Any, cast
 
 from cleannet_jax import errors
 from cleannet_jax.data import arrays
@@ -32,6 +32,8 @@ def read(buffer: mmap.mmap, *, place: str) -> tuple[Any, dict[str, tuple[int, in
         tensors, or is cut short.
     """
     sizes: dict[str, tuple[int, int]] = {}
+    of_later_files = unpickle_torch.TORCH.persistent
+    assert of_later_files is not None
 
     def persistent(
         machine: unpickle_machine.Machine, value: Any
@@ -39,7 +41,7 @@ def read(buffer: mmap.mmap, *, place: str) -> tuple[Any, dict[str, tuple[int, in
         """A storage; the sixth part of its id said once that it is a view of another."""
         if type(value) is tuple and len(value) == 6 and value[5] is None:
             value = value[:5]
-        storage = unpickle_torch.TORCH.persistent(machine, value)
+        storage: unpickle_torch.Storage = of_later_files(machine, value)
         if storage.dtype is None:
             raise machine.error("refused a storage without a type")
         sizes[storage.key] = (storage.size, storage.dtype.itemsize)
@@ -52,8 +54,9 @@ def read(buffer: mmap.mmap, *, place: str) -> tuple[Any, dict[str, tuple[int, in
             contents.append(
                 unpickle.load(buffer, place=place, start=at, vocabulary=vocabulary)
             )
+            # The interpreter does not say where it ended; this runs nothing either.
             buffer.seek(at)
-            for _ in pickletools.genops(buffer):
+            for _ in pickletools.genops(cast(IO[bytes], buffer)):
                 pass
             at = buffer.tell()
     except errors.InputError as error:
