@@ -129,7 +129,9 @@ def _convert(
     if len(left_out) == len(dataset.ids):
         reason = next(iter(left_out.values()), "the data set has none")
         raise errors.InputError(f"{folder}: no video was converted: {reason}")
-    files.write_json(folder / _ANNOTATIONS, _content(dataset.annotations))
+    files.write_json(
+        folder / _ANNOTATIONS, annotations_lib.as_content(dataset.annotations)
+    )
     manifest_lib.write_manifest(folder / "manifest.json", dataset.manifest)
     return report
 
@@ -200,7 +202,7 @@ def _start(
 def _identity(dataset: dataset_lib.Dataset, float16: bool) -> dict[str, Any]:
     """What tells a conversion from another one, as JSON holds it."""
     manifest = manifest_lib.manifest_content(dataset.manifest)
-    text = json.dumps(_content(dataset.annotations))
+    text = json.dumps(annotations_lib.as_content(dataset.annotations))
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     identity = {"manifest": manifest, "float16": float16, "annotations digest": digest}
     return json.loads(json.dumps(identity, default=dict))
@@ -288,32 +290,3 @@ def _stored_type(array: np.ndarray, float16: bool) -> np.ndarray:
             f" {np.finfo(np.float16).max:g}, the largest that float16 holds"
         )
     return half
-
-
-def _content(annotations: annotations_lib.Annotations) -> dict[str, Any]:
-    """Annotations as their JSON file holds them."""
-    return {
-        "version": "VERSION 1.3",
-        "database": {name: _entry(video) for name, video in annotations.videos.items()},
-    }
-
-
-def _entry(video: annotations_lib.Video) -> dict[str, Any]:
-    """One video of the annotations."""
-    known = {"duration": video.duration, "fps": video.fps}
-    entry: dict[str, Any] = {"subset": video.subset}
-    entry |= {key: value for key, value in known.items() if value is not None}
-    if video.tags:
-        entry["labels"] = list(video.tags)
-    if not video.annotated:
-        return entry
-    labels = [*video.labels, *([annotations_lib.AMBIGUOUS] * len(video.ambiguous))]
-    segments = [*video.segments.tolist(), *video.ambiguous.tolist()]
-    # What cannot be used is for `validate` to list, and for whoever wrote it to mend.
-    labels += [fault.label for fault in video.faults]
-    segments += [list(fault.segment) for fault in video.faults]
-    entry["annotations"] = [
-        {"label": label, "segment": segment}
-        for label, segment in zip(labels, segments, strict=True)
-    ]
-    return entry

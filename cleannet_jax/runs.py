@@ -91,10 +91,12 @@ class Model(NamedTuple):
     Attributes:
       description: of the run that trained them.
       timebase: of the data set's videos; its `fps` is None where they differ in it.
+      extraction: as in the manifest of its features.
     """
 
     description: Description
     timebase: Timebase
+    extraction: Mapping[str, Any]
 
 
 def describe(
@@ -271,6 +273,8 @@ def write_model(
             "offset": first.offset,
         },
     }
+    if dataset.manifest is not None and dataset.manifest.extraction:
+        content["extraction"] = dict(dataset.manifest.extraction)
     flat = {"/".join(path): leaf for path, leaf in _leaves(params)}
     path = pathlib.Path(folder) / _PARAMS
     with files.open_atomic(path, "wb") as file:
@@ -298,7 +302,7 @@ def read_model(folder: str | os.PathLike) -> Model | None:
         timebase = Timebase(**content["timebase"])
     except (KeyError, TypeError) as error:
         raise errors.InputError(f"{path}: timebase: {error}") from None
-    return Model(_parse(content, path), timebase)
+    return Model(_parse(content, path), timebase, content.get("extraction", {}))
 
 
 def read_params(folder: str | os.PathLike) -> Any:

@@ -168,6 +168,35 @@ def make_video(
     )
 
 
+def as_content(annotations: Annotations) -> dict[str, Any]:
+    """Returns annotations as their JSON file holds them."""
+    return {
+        "version": "VERSION 1.3",
+        "database": {name: _entry(video) for name, video in annotations.videos.items()},
+    }
+
+
+def _entry(video: Video) -> dict[str, Any]:
+    """One video of the annotations."""
+    known = {"duration": video.duration, "fps": video.fps}
+    entry: dict[str, Any] = {"subset": video.subset}
+    entry |= {key: value for key, value in known.items() if value is not None}
+    if video.tags:
+        entry["labels"] = list(video.tags)
+    if not video.annotated:
+        return entry
+    labels = [*video.labels, *([AMBIGUOUS] * len(video.ambiguous))]
+    segments = [*video.segments.tolist(), *video.ambiguous.tolist()]
+    # What cannot be used is for `validate` to list, and for whoever wrote it to mend.
+    labels += [fault.label for fault in video.faults]
+    segments += [list(fault.segment) for fault in video.faults]
+    entry["annotations"] = [
+        {"label": label, "segment": segment}
+        for label, segment in zip(labels, segments, strict=True)
+    ]
+    return entry
+
+
 def with_subset(annotations: Annotations, subset: str) -> Annotations:
     """Returns annotations whose file names no subset as those of one subset."""
     videos = {

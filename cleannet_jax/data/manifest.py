@@ -60,6 +60,8 @@ class Manifest:
       annotations: path of the annotation file.
       generated: whether the features are made up rather than recorded.
       notes: anything else, for people.
+      extraction: how `cleannet extract` made the features, so that those of another
+        video can be made alike; empty where they come from elsewhere.
       version: version of this file format.
       path: the file this was read from; None where it was made in a program.
     """
@@ -82,6 +84,7 @@ class Manifest:
     annotations: str = "annotations.json"
     generated: bool = False
     notes: str = ""
+    extraction: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     version: int = VERSION
     path: pathlib.Path | None = dataclasses.field(default=None, compare=False)
 
@@ -208,7 +211,7 @@ def manifest_content(manifest: Manifest) -> dict[str, Any]:
     content = dataclasses.asdict(manifest)
     del content["path"], content["columns"]
     # What says no more than its absence is left out, as in manifests before it was.
-    for key in ("array", "trim_snippets"):
+    for key in ("array", "trim_snippets", "extraction"):
         if not content[key]:
             del content[key]
     streams = manifest.stored_streams

@@ -77,6 +77,12 @@ def _flag(value: Any, place: str) -> bool:
     return value
 
 
+def _object(value: Any, place: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise wrong(place, value, "an object")
+    return value
+
+
 def _version(value: Any, place: str) -> int:
     if type(value) is not int or value != VERSION:
         raise wrong(place, value, str(VERSION))
@@ -168,6 +174,7 @@ READERS: Mapping[str, Callable[[Any, str], Any]] = {
     "backbone_trained_on": _texts,
     "generated": _flag,
     "notes": _notes,
+    "extraction": _object,
 }
 _OPTIONAL = (
     "file_pattern",
@@ -177,5 +184,6 @@ _OPTIONAL = (
     "annotations",
     "generated",
     "notes",
+    "extraction",
 )
 REQUIRED = tuple(key for key in READERS if key not in _OPTIONAL)
