@@ -314,7 +314,9 @@ def test_several_recordings_in_one_file_are_refused(tmp_path):
 
 
 def test_a_single_wrong_time_is_found(tmp_path):
-    source = videos.make_video(tmp_path / "a.avi", 20, codec="mpeg4", options={"g": "20"})
+    source = videos.make_video(
+        tmp_path / "a.avi", 20, codec="mpeg4", options={"g": "20"}
+    )
     path = tmp_path / "a.mkv"
     with av.open(str(source)) as given, av.open(str(path), "w") as output:
         stream = output.add_stream_from_template(given.streams.video[0])

@@ -16,7 +16,6 @@ from cleannet_jax import errors
 
 # Pixels at both ends of the quantised range.
 _BOUND = 20.0
-FRAMES = 6  # Of a stack of five flows.
 
 Method = Literal["tvl1", "dis"]
 
@@ -55,23 +54,23 @@ def flow(first: np.ndarray, second: np.ndarray, method: Method) -> np.ndarray:
 
 
 def flow_stack(frames: np.ndarray, method: Method) -> np.ndarray:
-    """Returns the five flows of six frames, quantised, [h, w, 10] uint8.
+    """Returns the flows of frames in turn, quantised, [h, w, 2 (K - 1)] uint8.
 
     Args:
-      frames: [6, h, w, 3] uint8, RGB, consecutive.
+      frames: [K, h, w, 3] uint8, RGB, consecutive; six where a network takes five flows.
       method: see `flow`.
 
     Raises:
       InputError: as `flow` does.
     """
-    if frames.dtype != np.uint8 or frames.shape[0] != FRAMES or frames.ndim != 4:
+    if frames.dtype != np.uint8 or len(frames) < 2 or frames.ndim != 4:
         raise ValueError(
-            f"expected {FRAMES} uint8 frames [h, w, 3], found {frames.dtype}"
+            f"expected uint8 frames [h, w, 3], two or more, found {frames.dtype}"
             f" {frames.shape}"
         )
     cv2 = _opencv()
     grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
-    flows = [flow(grey[i], grey[i + 1], method) for i in range(FRAMES - 1)]
+    flows = [flow(grey[i], grey[i + 1], method) for i in range(len(frames) - 1)]
     return quantised(np.concatenate(flows, axis=-1))
 
 

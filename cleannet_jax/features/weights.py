@@ -87,6 +87,17 @@ def read_bn_inception(path: str | os.PathLike) -> bn_inception.Weights:
     return bn_inception.params_from_state(read_state(path), place=str(path))
 
 
+def is_converted(path: str | os.PathLike) -> bool:
+    """Whether a file is one that a conversion has written.
+
+    Raises:
+      InputError: it is a .safetensors that is absent or damaged.
+    """
+    if pathlib.Path(path).suffix.lower() != _SAFETENSORS:
+        return False
+    return _KEY in _safetensors(path)[1]
+
+
 def convert(
     source: str | os.PathLike,
     target: str | os.PathLike,

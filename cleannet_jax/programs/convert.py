@@ -3,6 +3,8 @@
     cleannet convert data/TH14 --to DIR --layout autoloc
     cleannet convert FOLDER --to DIR --layout opentad --annotations thumos_14.json \\
         --stream-order rgb,flow
+    cleannet convert rgb.caffemodel --to rgb.safetensors --layout tsn-weights --stream rgb \\
+        --trained-on "UCF101"
     cleannet convert results.pc --to predictions.json --layout autoloc-results \\
         --dataset thumos14 --annotations DIR/annotations.json
 
@@ -24,6 +26,15 @@ from cleannet_jax.programs import options
 WHEN_STOPPED = "the same command goes on from there"
 
 _RESULTS = "autoloc-results"
+_WEIGHTS = "tsn-weights"
+
+_OF_WEIGHTS = ("stream", "means", "trained_on")
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    """Numbers with commas between them."""
+    return tuple(float(part) for part in text.split(","))
+
 
 # Options of layouts: the type of a value, and what it is.
 _OPTIONS = {
@@ -51,6 +62,9 @@ _OPTIONS = {
     "categories": (lambda text: text.split(","), "names with commas between them"),
     "train_list": (str, "list of the videos to train on, one a line"),
     "evaluation_list": (str, "list of the videos to evaluate on, one a line"),
+    "stream": (str, "of weights: rgb or flow"),
+    "means": (_numbers, "subtracted from bytes, for each channel, with commas"),
+    "trained_on": (str, "what weights have seen"),
     "id_map": (
         str,
         "org2idx.map, which says the id of each number in AutoLoc's results",
@@ -76,7 +90,8 @@ def parser() -> options.Parser:
     made.add_option(
         "--layout",
         metavar="NAME",
-        help=f"{known}; {_RESULTS}: pickle with detections, to a predictions file",
+        help=f"{known}; {_RESULTS}: pickle with detections, to a predictions file;"
+        f" {_WEIGHTS}: .caffemodel or state dict of BN-Inception, to .safetensors",
     )
     made.add_switch("--float16", help="store half floats")
     group = made.add_argument_group("options of the layouts")
@@ -98,9 +113,43 @@ def run(parsed: argparse.Namespace) -> int:
     """Converts; 1 where videos were left out."""
     values = {name: getattr(parsed, name) for name in _OPTIONS}
     given = {name: value for name, value in values.items() if value is not None}
+    if parsed.layout == _WEIGHTS:
+        return _convert_weights(parsed, given)
     if parsed.layout == _RESULTS:
         return _convert_results(parsed, given)
     return _convert_features(parsed, given)
+
+
+def _convert_weights(parsed: argparse.Namespace, given: dict[str, Any]) -> int:
+    """Converts weights of a network; 0."""
+    from cleannet_jax.features import tsn, weights
+
+    for name in given:
+        if name not in _OF_WEIGHTS:
+            raise errors.InputError(
+                f"--{name.replace('_', '-')}: is no option of the layout {_WEIGHTS}"
+            )
+    if parsed.stream not in weights.STREAM_CHANNELS:
+        raise errors.InputError(
+            f"--stream: found {parsed.stream!r}, expected rgb or flow, whose network it is"
+        )
+    if not parsed.trained_on:
+        raise errors.InputError(
+            "--trained-on: found nothing, expected the data that the weights have seen:"
+            " features of these prove nothing there"
+        )
+    means = (tsn.FLOW_MEAN,) if parsed.stream == "flow" else tsn.MEANS
+    options.check_output("--to", parsed.to, parsed.source)
+    record = weights.convert(
+        parsed.source,
+        parsed.to,
+        stream=parsed.stream,
+        means=parsed.means or means,
+        colour_order="xy" if parsed.stream == "flow" else "BGR",
+        trained_on=parsed.trained_on,
+    )
+    print(f"{parsed.to}: {record}")
+    return 0
 
 
 def _convert_features(parsed: argparse.Namespace, given: dict[str, Any]) -> int:

@@ -20,6 +20,8 @@ import cleannet_jax
 from cleannet_jax import errors
 
 PROGRAMS = {
+    "demo": "make short videos, learn from their tags, and show what is found when",
+    "extract": "compute features of video files",
     "train": "train a method on features and evaluate it beside its baselines",
     "localize": "find the actions in videos with a trained run",
     "evaluate": "mAP of detections, with intervals, comparisons and error types",

@@ -55,7 +55,17 @@ DETECTIONS = types.MappingProxyType(
 class Parser(argparse.ArgumentParser):
     """A parser of one program's options, which says what a misspelt one is near to."""
 
-    def __init__(self, name: str, description: str, *, takes: str = "") -> None:
+    def __init__(
+        self, name: str, description: str, *, takes: str = "", mixed: bool = False
+    ) -> None:
+        """Makes a parser without options.
+
+        Args:
+          name: of the program.
+          description: for its help.
+          takes: what it takes beside options, for the help.
+          mixed: whether several of these may stand between options.
+        """
         super().__init__(
             prog=f"cleannet {name}",
             usage=f"cleannet {name} {takes}[OPTIONS]",
@@ -63,6 +73,7 @@ class Parser(argparse.ArgumentParser):
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         self._switches: set[str] = set()
+        self._mixed = mixed
 
     def add_option(
         self, flag: str, *, help: str, group: Any = None, kind: str = "", **more: Any
@@ -111,7 +122,14 @@ class Parser(argparse.ArgumentParser):
     def parse_args(self, arguments: Sequence[str] | None = None) -> Any:  # type: ignore[override]
         """The values of the options; ends the program where there is a mistake."""
         given = list(sys.argv[1:] if arguments is None else arguments)
-        return super().parse_args(self._normalised(given))
+        given = self._normalised(given)
+        if self._mixed and not {"-h", "--help"}.intersection(given):
+            self._mixed = False  # It calls this function again.
+            try:
+                return super().parse_intermixed_args(given)
+            finally:
+                self._mixed = True
+        return super().parse_args(given)
 
     def _normalised(self, arguments: list[str]) -> list[str]:
         """Dashes in names of options, and switches without a value."""

@@ -1,0 +1,674 @@
+"""Makes a feature folder from video files, and goes on where it was stopped.
+
+Processes decode chunks of snippets, and this one computes features of them. A chunk is
+kept under `.extract/ID/` when it is computed, a video becomes `STREAM/ID.npy` when all
+of its chunks are there, and `annotations.json` and then `manifest.json` are written when
+all videos are, or left out; so the folder is complete when it has a manifest. Memory
+depends on the size of a chunk and not on that of a video.
+"""
+
+import collections
+import concurrent.futures
+import dataclasses
+import functools
+import json
+import multiprocessing
+import os
+import pathlib
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cleannet_jax import errors, logs
+from cleannet_jax import streams as streams_lib
+from cleannet_jax.data import annotations as annotations_lib
+from cleannet_jax.data import arrays, files, folders, recovered_heads
+from cleannet_jax.data import manifest as manifest_lib
+from cleannet_jax.features import inputs
+from cleannet_jax.features import video as video_lib
+
+REPORT = "extract_report.json"
+HEADS = "heads.npz"
+# The subset of videos that no labels are known of.
+UNLABELLED = "unlabelled"
+_START = ".extract.json"
+_WORK = ".extract"
+_ANNOTATIONS = "annotations.json"
+
+# What a folder is searched for; a file that is named may end in anything.
+ENDINGS = (
+    *(".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg"),
+    *(".mpg", ".mts", ".ogv", ".ts", ".webm", ".wmv"),
+)
+
+
+class Backbone(NamedTuple):
+    """What makes features of snippets.
+
+    Attributes:
+      streams: of the features; their widths are not known before the first ones where
+        they are 0.
+      grid: of the snippets.
+      inputs: of `apply`, made in the processes that decode.
+      apply: from the inputs of n snippets to features [n, D] by stream.
+      chunk: snippets that are decoded and kept together.
+      trained_on: data sets that it has seen.
+      record: what the manifest says under "extraction"; other values are other features.
+      heads: that were trained with it, for `heads.npz`; None where there are none.
+    """
+
+    streams: streams_lib.Streams
+    grid: inputs.Grid
+    inputs: inputs.Inputs
+    apply: Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
+    chunk: int
+    trained_on: tuple[str, ...]
+    record: Mapping[str, Any]
+    heads: recovered_heads.Heads | None = None
+
+
+class Facts(NamedTuple):
+    """What is known of a video file.
+
+    Attributes:
+      size: bytes.
+      changed: time of the last change, nanoseconds.
+      snippets: T.
+      frames: their number.
+      duration: seconds.
+      fps: mean frames a second.
+    """
+
+    size: int
+    changed: int
+    snippets: int
+    frames: int
+    duration: float
+    fps: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What an extraction has done.
+
+    Attributes:
+      folder: the feature folder.
+      streams: of the features.
+      extracted: ids of the videos whose features were computed now.
+      kept: number of those that were there already.
+      left_out: why a video has no features, by id.
+      notes: what a person should know, a line each.
+    """
+
+    folder: str
+    streams: streams_lib.Streams
+    extracted: tuple[str, ...]
+    kept: int
+    left_out: Mapping[str, str]
+    notes: tuple[str, ...]
+
+
+def find_videos(paths: Iterable[str | os.PathLike]) -> dict[str, pathlib.Path]:
+    """Returns video files by id, the name without its ending, sorted.
+
+    Args:
+      paths: of files, or of folders, in which those that end as videos do are taken.
+
+    Raises:
+      InputError: there is no such file, there are none, two have one name, or a name
+        cannot be an id.
+    """
+    found: dict[str, pathlib.Path] = {}
+    for given in map(pathlib.Path, paths):
+        if not os.path.lexists(given):
+            raise errors.InputError(f"{given}: no such file or folder")
+        own = list(_walk(given)) if given.is_dir() else [given]
+        if not own:
+            raise errors.InputError(
+                f"{given}: found no video, expected files that end in"
+                f" {', '.join(ENDINGS)}"
+            )
+        for path in own:
+            other = found.setdefault(path.stem, path)
+            if other != path:
+                raise errors.InputError(
+                    f"{path}: found another video of that name, {other}, expected"
+                    " different names, which are the videos' ids"
+                )
+            if not manifest_lib.is_path_part(path.stem):
+                raise errors.InputError(
+                    f"{str(path)!r}: the name cannot be a video's id: expected printable"
+                    " text without slashes, at most 200 bytes"
+                )
+    return dict(sorted(found.items()))
+
+
+def _walk(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """The videos below a folder, without those in hidden folders."""
+    for place, names, own in os.walk(folder):
+        names[:] = sorted(name for name in names if not name.startswith("."))
+        for name in sorted(own):
+            path = pathlib.Path(place, name)
+            if path.suffix.lower() in ENDINGS and not name.startswith("."):
+                yield path
+
+
+def extract(
+    videos: Mapping[str, pathlib.Path],
+    folder: str | os.PathLike,
+    backbone: Backbone,
+    *,
+    labels: annotations_lib.Annotations | None = None,
+    subsets: tuple[str, str] = ("training", "validation"),
+    workers: int | None = None,
+) -> Report:
+    """Writes features of videos, or goes on with what was stopped.
+
+    A video that cannot be read is left out and reported. Features that are there are
+    kept where the file is of the same size and time as when they were computed.
+
+    Args:
+      videos: files by id.
+      folder: is made if it is not there.
+      backbone: makes the features.
+      labels: what is known of the videos; others may be in it.
+      subsets: what the annotations call the one to train and the one to evaluate on.
+      workers: processes that decode; None for one a core.
+
+    Raises:
+      InputError: the folder holds anything else than features made alike, no video can
+        be read, or the backbone makes no features.
+      errors.Interrupted: SIGINT or SIGTERM came; what is computed stays.
+    """
+    folder = pathlib.Path(folder)
+    try:
+        _check_folder(folder, backbone)
+        folders.make(folder)
+        with folders.locked(folder):
+            _check_folder(folder, backbone)
+            folders.remove_remains(folder)
+            if not (folder / _START).exists():
+                files.write_json(folder / _START, dict(backbone.record))
+            with _Decoders(workers) as pool:
+                work = _Work(videos, folder, backbone, pool)
+                return work.run(labels, subsets)
+    except OSError as error:
+        place = error.filename or folder
+        raise errors.InputError(f"{place}: {error.strerror or error}") from error
+    except concurrent.futures.process.BrokenProcessPool:
+        raise errors.InputError(
+            f"{folder}: a process that decodes has died, perhaps for lack of memory;"
+            " the same command goes on, with fewer --workers if need be"
+        ) from None
+
+
+def estimate(
+    videos: Mapping[str, pathlib.Path],
+    backbone: Backbone,
+    *,
+    workers: int | None = None,
+) -> str:
+    """Returns how long extraction would take, by its first chunk, and how much memory.
+
+    Args:
+      videos: files by id.
+      backbone: makes the features.
+      workers: processes that decode; None for one a core.
+
+    Raises:
+      InputError: no video can be read.
+    """
+    with _Decoders(workers) as pool:
+        bound = pool._max_workers
+        waiting = {n: pool.submit(_scan, p, backbone.grid) for n, p in videos.items()}
+        facts, reasons = {}, []
+        for name, future in waiting.items():
+            try:
+                facts[name] = future.result()
+            except errors.InputError as error:
+                reasons.append(str(error))
+        if not facts:
+            raise errors.InputError(reasons[0] if reasons else "found no video")
+        longest = max(facts, key=lambda name: facts[name].snippets)
+        count = min(backbone.chunk, facts[longest].snippets)
+        start = time.monotonic()
+        args = (videos[longest], backbone.inputs, 0, count)
+        made = pool.submit(_made, *args).result()
+        decoding = (time.monotonic() - start) / count
+    backbone.apply(made)  # Compiles.
+    start = time.monotonic()
+    found = backbone.apply(made)
+    network = (time.monotonic() - start) / count
+    snippets = sum(one.snippets for one in facts.values())
+    seconds = snippets * max(network, decoding / bound)
+    memory = 2 * bound * sum(array.nbytes for array in made.values())
+    stored = sum(array.nbytes for array in found.values()) / count * snippets
+    duration = sum(one.duration for one in facts.values())
+    lines = [f"{len(facts)} videos, {duration:.0f} s, {snippets} snippets"]
+    lines.append(
+        f"about {seconds:.0f} s: {1000 * decoding:.1f} ms a snippet to decode in each of"
+        f" {bound} processes, {1000 * network:.1f} ms to compute"
+    )
+    lines.append(
+        f"about {memory / 2**20:.0f} MiB of frames at a time beside the programs' own"
+        f" memory; {stored / 2**20:.1f} MiB of features on disk"
+    )
+    return "\n".join(lines + [f"would be left out: {reason}" for reason in reasons])
+
+
+def report_text(report: Report, *, limit: int = 20) -> str:
+    """Returns a report for people.
+
+    Args:
+      report: what `extract` returned.
+      limit: videos left out that are written out; the rest are counted.
+    """
+    total = len(report.extracted) + report.kept
+    lines = [
+        f"{report.folder}: {report.streams}",
+        f"  {total} videos ({len(report.extracted)} now, {report.kept} before)",
+        *(f"  note: {note}" for note in report.notes),
+    ]
+    if report.left_out:
+        lines.append(f"  left out: {len(report.left_out)}")
+        lines += [f"    {reason}" for reason in list(report.left_out.values())[:limit]]
+    if len(report.left_out) > limit:
+        lines.append(f"    and {len(report.left_out) - limit} more, see {REPORT}")
+    return "\n".join(lines)
+
+
+class _Work:
+    """An extraction into a folder that nobody else is in."""
+
+    def __init__(
+        self,
+        videos: Mapping[str, pathlib.Path],
+        folder: pathlib.Path,
+        backbone: Backbone,
+        pool: "_Decoders",
+    ) -> None:
+        self._videos, self._folder = videos, folder
+        self._backbone, self._pool = backbone, pool
+        self._left_out: dict[str, str] = {}
+        self._streams = backbone.streams
+
+    def run(
+        self,
+        labels: annotations_lib.Annotations | None,
+        subsets: tuple[str, str],
+    ) -> Report:
+        """Computes what is not there, and writes the folder."""
+        with logs.stop_requests() as stop:
+            facts, kept = self._scan(stop)
+            todo = [name for name in facts if name not in kept]
+            self._compute({name: facts[name] for name in todo}, stop)
+        done = {name: facts[name] for name in facts if name not in self._left_out}
+        if not done:
+            reason = next(iter(self._left_out.values()), "there is none")
+            raise errors.InputError(f"{self._folder}: no video can be read: {reason}")
+        if not all(self._streams.widths):
+            self._streams = self._stored_streams(next(iter(done)))
+        found = _annotations(done, labels, subsets[0], self._folder / _ANNOTATIONS)
+        notes = _notes(done, self._left_out, labels)
+        report = Report(
+            str(self._folder),
+            self._streams,
+            tuple(name for name in todo if name in done),
+            len(kept),
+            self._left_out,
+            notes,
+        )
+        self._write(report, found, done, subsets)
+        return report
+
+    def _scan(self, stop: list[int]) -> tuple[dict[str, Facts], set[str]]:
+        """What is known of the videos that can be read, and which are done."""
+        facts, kept, waiting = {}, set(), {}
+        for name, path in self._videos.items():
+            known = self._known(name)
+            if known is not None:
+                facts[name] = known
+                if self._is_done(name, known):
+                    kept.add(name)
+            else:
+                waiting[name] = self._pool.submit(_scan, path, self._backbone.grid)
+        with logs.progress_bar("scan", total=len(waiting)) as bar:
+            for name, future in waiting.items():
+                try:
+                    facts[name] = future.result()
+                except errors.InputError as error:
+                    self._left_out[name] = str(error)
+                bar.update()
+                self._check_stop(stop, waiting.values())
+        order = [name for name in self._videos if name in facts]
+        return {name: facts[name] for name in order}, kept
+
+    def _known(self, name: str) -> Facts | None:
+        """What an earlier start has found of a video, if it is the same file."""
+        path = self._folder / _WORK / f"{name}.json"
+        try:
+            facts = Facts(**files.read_json(path))
+            now = os.stat(self._videos[name])
+        except (errors.InputError, TypeError, OSError):
+            return None
+        is_same = (facts.size, facts.changed) == (now.st_size, now.st_mtime_ns)
+        return facts if is_same else None
+
+    def _is_done(self, name: str, facts: Facts) -> bool:
+        """Whether all features of a video are there."""
+        try:
+            headers = [
+                arrays.read_header(self._folder / stream / f"{name}.npy")
+                for stream in self._streams.names
+            ]
+        except errors.InputError:
+            return False
+        return all(header.shape[0] == facts.snippets for header in headers)
+
+    def _compute(self, todo: dict[str, Facts], stop: list[int]) -> None:
+        """Computes the chunks of videos in order, a few ahead in the processes."""
+        total = sum(facts.snippets for facts in todo.values())
+        for stream in self._streams.names:
+            folders.make(self._folder / stream)
+            folders.remove_remains(self._folder / stream)
+        chunks = self._chunks(todo)
+        ahead: collections.deque = collections.deque()
+        bound = 2 * self._pool._max_workers
+        with logs.progress_bar("extract", total=total) as bar:
+            while True:
+                while len(ahead) < bound and (chunk := next(chunks, None)):
+                    name, first, last = chunk
+                    if (self._work(name) / f"{first:09}.npz").exists():
+                        ahead.append((name, first, last, None))
+                        continue
+                    args = (self._videos[name], self._backbone.inputs, first, last)
+                    ahead.append((name, first, last, self._pool.submit(_made, *args)))
+                if not ahead:
+                    return
+                name, first, last, future = ahead.popleft()
+                if name not in self._left_out:
+                    self._take(name, first, last, future)
+                    if last == todo[name].snippets and name not in self._left_out:
+                        self._finish(name, todo[name])
+                bar.update(last - first)
+                pending = [one for *_, one in ahead if one is not None]
+                self._check_stop(stop, pending)
+
+    def _chunks(self, todo: dict[str, Facts]) -> Iterator[tuple[str, int, int]]:
+        """Video, first snippet and the one after the last, of all that is to be done."""
+        for name, facts in todo.items():
+            self._begin(name, facts)
+            for first in range(0, facts.snippets, self._backbone.chunk):
+                if name not in self._left_out:
+                    last = min(first + self._backbone.chunk, facts.snippets)
+                    yield name, first, last
+
+    def _work(self, name: str) -> pathlib.Path:
+        return self._folder / _WORK / name
+
+    def _begin(self, name: str, facts: Facts) -> None:
+        """Makes the folder of a video's chunks; those of another file go."""
+        if self._known(name) is None:
+            shutil.rmtree(self._work(name), ignore_errors=True)
+            folders.make(self._work(name))
+            path = self._folder / _WORK / f"{name}.json"
+            files.write_json(path, facts._asdict())
+        folders.make(self._work(name))
+        folders.remove_remains(self._work(name))
+
+    def _take(self, name: str, first: int, last: int, future: Any) -> None:
+        """Computes and keeps the features of a chunk."""
+        if future is None:
+            return
+        try:
+            made = future.result()
+        except errors.InputError as error:
+            self._left_out[name] = str(error)
+            shutil.rmtree(self._work(name), ignore_errors=True)
+            return
+        found = self._backbone.apply(made)
+        self._check(found, name, first, last)
+        path = self._work(name) / f"{first:09}.npz"
+        with files.open_atomic(path, "wb", is_bulk=True) as file:
+            np.savez(file, **{s: np.asarray(found[s]) for s in self._streams.names})
+
+    def _check(
+        self, found: Mapping[str, np.ndarray], name: str, first: int, last: int
+    ) -> None:
+        """Raises unless features are as declared, as wide as before, and finite."""
+        place = f"{self._backbone.record['backbone']}: video {name!r}, snippet {first}"
+        names, widths = self._streams.names, self._streams.widths
+        if not all(widths):
+            widths = tuple(np.shape(found[stream])[-1] for stream in names)
+            self._streams = streams_lib.Streams(names, widths)
+        for stream, width in zip(names, widths, strict=True):
+            shape = np.shape(found[stream])
+            if shape != (last - first, width):
+                raise errors.InputError(
+                    f"{place}: found features of shape {shape}, expected"
+                    f" ({last - first}, {width})"
+                )
+            wrong = np.argwhere(~np.isfinite(found[stream]))
+            if len(wrong):
+                raise errors.InputError(
+                    f"{self._backbone.record['backbone']}: video {name!r}, snippet"
+                    f" {first + wrong[0][0]}: found a feature that is not finite"
+                )
+
+    def _finish(self, name: str, facts: Facts) -> None:
+        """Joins the chunks of a video."""
+        starts = range(0, facts.snippets, self._backbone.chunk)
+        paths = [self._work(name) / f"{first:09}.npz" for first in starts]
+        for stream in self._streams.names:
+            target = self._folder / stream / f"{name}.npy"
+            with files.open_atomic(target, "wb", is_bulk=True) as file:
+                for row, path in enumerate(paths):
+                    part = arrays.read_members(path)[stream]
+                    if not row:
+                        _write_header(file, (facts.snippets, part.shape[1]))
+                    file.write(np.ascontiguousarray(part, np.float32).tobytes())
+        for stream in self._streams.names:
+            folders.sync(self._folder / stream)
+        shutil.rmtree(self._work(name), ignore_errors=True)
+
+    def _stored_streams(self, name: str) -> streams_lib.Streams:
+        """The streams, with the widths of features that are there."""
+        names = self._streams.names
+        paths = [self._folder / stream / f"{name}.npy" for stream in names]
+        widths = tuple(arrays.read_header(path).shape[1] for path in paths)
+        return streams_lib.Streams(names, widths)
+
+    def _check_stop(self, stop: list[int], pending: Iterable[Any]) -> None:
+        """Ends where a signal has come."""
+        if stop:
+            for future in pending:
+                future.cancel()
+            raise errors.Interrupted(
+                stop[0], "stopped; the same command goes on from there"
+            )
+
+    def _write(
+        self,
+        report: Report,
+        found: annotations_lib.Annotations,
+        done: Mapping[str, Facts],
+        subsets: tuple[str, str],
+    ) -> None:
+        """Writes report, annotations and manifest."""
+        backbone, folder = self._backbone, self._folder
+        files.write_json(folder / REPORT, {"left_out": dict(report.left_out)})
+        files.write_json(folder / _ANNOTATIONS, annotations_lib.as_content(found))
+        if backbone.heads is not None:
+            recovered_heads.write(folder / HEADS, backbone.heads)
+        rate, frames = backbone.grid
+        fps: Any = rate or {name: facts.fps for name, facts in done.items()}
+        manifest = manifest_lib.Manifest(
+            name=folder.resolve().name,
+            streams=self._streams,
+            stride_frames=frames or 1,
+            window_frames=frames or 1,
+            offset_frames=0,
+            fps=fps,
+            train_subset=subsets[0],
+            evaluation_subset=subsets[1],
+            source=f"cleannet extract, backbone {backbone.record['backbone']}",
+            backbone_trained_on=backbone.trained_on,
+            extraction=backbone.record,
+        )
+        manifest_lib.write_manifest(folder / "manifest.json", manifest)
+
+
+def _write_header(file: Any, shape: tuple[int, int]) -> None:
+    """The header of a .npy file of float32."""
+    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
+
+
+def _check_folder(folder: pathlib.Path, backbone: Backbone) -> None:
+    """Raises unless a folder is new, or of features made alike."""
+    path = folder / _START
+    if folder.exists() and not folder.is_dir():
+        raise errors.InputError(f"{folder}: found a file, expected a folder")
+    if not path.exists():
+        if not folders.is_new(folder):
+            raise errors.InputError(
+                f"{folder}: found files that no extraction has made, expected a new or an"
+                " empty folder"
+            )
+        return
+    found, wanted = files.read_json(path), json.loads(json.dumps(dict(backbone.record)))
+    if found != wanted:
+        before = found if isinstance(found, dict) else {}
+        names = sorted({*before, *wanted})
+        name = next(key for key in names if before.get(key) != wanted.get(key))
+        raise errors.InputError(
+            f"{folder}: holds features made otherwise: {name} {before.get(name)!r},"
+            f" expected {wanted.get(name)!r}; choose another folder"
+        )
+
+
+def _annotations(
+    done: Mapping[str, Facts],
+    labels: annotations_lib.Annotations | None,
+    train_subset: str,
+    path: pathlib.Path,
+) -> annotations_lib.Annotations:
+    """What is known of the videos, labels and durations.
+
+    Those that nobody has labelled are of a subset of their own.
+    """
+    if labels is not None:
+        labels = annotations_lib.with_subset(labels, train_subset)
+    known = labels.videos if labels else {}
+    videos = {}
+    for name, facts in done.items():
+        video = known.get(name) or annotations_lib.make_video(
+            name, (), subset=UNLABELLED, annotated=False
+        )
+        videos[name] = dataclasses.replace(
+            video, duration=facts.duration, fps=facts.fps
+        )
+    return annotations_lib.Annotations(videos, str(path))
+
+
+def _notes(
+    done: Mapping[str, Facts],
+    left_out: Mapping[str, str],
+    labels: annotations_lib.Annotations | None,
+) -> tuple[str, ...]:
+    """What a person should know of videos and labels."""
+    if labels is None:
+        return ("no labels: --labels FILE gives those that are known",)
+    missing = [n for n in labels.videos if n not in done and n not in left_out]
+    lacking = [n for n in done if n not in labels.videos]
+    notes = []
+    if missing:
+        notes.append(
+            f"{labels.path}: {len(missing)} labelled videos are not among these, such as"
+            f" {missing[0]!r}"
+        )
+    if lacking:
+        notes.append(
+            f"{labels.path}: {len(lacking)} videos have no labels, such as {lacking[0]!r}"
+        )
+    return tuple(notes)
+
+
+# What follows runs in the processes that decode.
+
+
+class _Decoders(concurrent.futures.ProcessPoolExecutor):
+    """Processes that decode.
+
+    Attributes:
+      count: how many there are.
+    """
+
+    def __init__(self, workers: int | None) -> None:
+        self.count = workers or os.cpu_count() or 1
+        # A process with threads, as JAX has, cannot be forked.
+        context = multiprocessing.get_context("spawn")
+        super().__init__(self.count, mp_context=context, initializer=_begin_decoding)
+
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
+        """Ends the processes, at once where something was raised."""
+        if kind is not None:
+            # Python 3.14 has terminate_workers() for this.
+            for process in list((self._processes or {}).values()):
+                process.terminate()
+        self.shutdown(wait=True, cancel_futures=True)
+
+
+def _begin_decoding() -> None:
+    """Leaves signals to the first process, and ends when that does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        parent.join()
+        os._exit(0)
+
+    if parent is not None:
+        threading.Thread(target=watch, daemon=True).start()
+
+
+@functools.lru_cache(maxsize=4)
+def _opened(path: pathlib.Path, size: int, changed: int) -> video_lib.Video:
+    """A video, scanned once."""
+    del size, changed
+    return video_lib.open_video(path)
+
+
+def _open(path: pathlib.Path) -> video_lib.Video:
+    try:
+        now = os.stat(path)
+    except OSError as error:
+        raise errors.InputError(f"{path}: {error.strerror}") from None
+    return _opened(path, now.st_size, now.st_mtime_ns)
+
+
+def _scan(path: pathlib.Path, grid: inputs.Grid) -> Facts:
+    """What is known of a file."""
+    video = _open(path)
+    now = os.stat(path)
+    return Facts(
+        size=now.st_size,
+        changed=now.st_mtime_ns,
+        snippets=grid.count(video),
+        frames=len(video.times),
+        duration=float(video.duration),
+        fps=float(video.fps),
+    )
+
+
+def _made(
+    path: pathlib.Path, made: inputs.Inputs, first: int, last: int
+) -> dict[str, np.ndarray]:
+    """Inputs of the backbone for snippets of a file."""
+    return made(_open(path), first, last)
