@@ -610,6 +610,8 @@ class _Decoders(concurrent.futures.ProcessPoolExecutor):
     """
 
     def __init__(self, workers: int | None) -> None:
+        if workers is not None and workers < 1:
+            raise errors.InputError(f"--workers: found {workers}, expected 1 or more")
         self.count = workers or os.cpu_count() or 1
         # A process with threads, as JAX has, cannot be forked.
         context = multiprocessing.get_context("spawn")
