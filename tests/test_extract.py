@@ -374,8 +374,19 @@ def test_ten_crops_of_random_weights(tmp_path):
             *("extract", video, "--to", tmp_path / crops, "--backbone", "tsn"),
             *("--flow", "dis", "--weights", "random", "--crops", crops),
             *("--streams", "flow", "--workers", 1),
+            *("--flow-cache", tmp_path / "cache"),
         )
         assert done.returncode == 0, done.stderr
+    (cached,) = (tmp_path / "cache").iterdir()
+    before = cached.stat().st_mtime_ns
+    done = programs.run(
+        *("extract", video, "--to", tmp_path / "again", "--backbone", "tsn"),
+        *("--flow", "dis", "--weights", "random", "--streams", "flow"),
+        *("--workers", 1, "--flow-cache", tmp_path / "cache"),
+    )
+    assert done.returncode == 0 and cached.stat().st_mtime_ns == before
+    again = (tmp_path / "again/flow/v.npy").read_bytes()
+    assert again == (tmp_path / "center/flow/v.npy").read_bytes()
     center, ten = (
         np.load(tmp_path / crops / "flow/v.npy") for crops in ("center", "ten")
     )

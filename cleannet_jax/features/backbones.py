@@ -44,6 +44,7 @@ class Settings:
       classes: names of the classes of UntrimmedNet's weights, for its heads (tsn).
       crops: "center" or "ten" (tsn).
       flow: "tvl1" or "dis" (tsn).
+      flow_cache: folder that flow is kept in (tsn); empty for none.
       frame_size: side of the frames for a backbone of your own, pixels.
       frames_per_snippet: that it is given.
     """
@@ -57,6 +58,7 @@ class Settings:
     classes: tuple[str, ...] = ()
     crops: str = "center"
     flow: str = "tvl1"
+    flow_cache: str = ""
     frame_size: int = 224
     frames_per_snippet: int = 8
 
@@ -194,7 +196,7 @@ def _tsn(settings: Settings, names: tuple[str, ...]) -> extract.Backbone:
     return extract.Backbone(
         streams=streams_lib.Streams(names, (bn_inception.FEATURES,) * len(names)),
         grid=grid,
-        inputs=inputs.TwoStream(grid, names, settings.flow),
+        inputs=inputs.TwoStream(grid, names, settings.flow, settings.flow_cache),
         apply=functools.partial(tsn.features, networks, crops=settings.crops),
         chunk=tsn.CHUNK,
         trained_on=trained_on,

@@ -7,11 +7,16 @@ one for each stream, [n, ...] for n snippets in a row.
 """
 
 import dataclasses
+import hashlib
 import math
+import os
+import pathlib
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from cleannet_jax import errors
+from cleannet_jax.data import arrays, files, folders
 from cleannet_jax.features import blocks, flow
 from cleannet_jax.features import video as video_lib
 
@@ -178,11 +183,13 @@ class TwoStream:
       grid: of the snippets.
       names: of the streams, of rgb and flow.
       method: of `flow.flow`.
+      cache: folder that flow is kept in, for other weights or crops; empty for none.
     """
 
     grid: Grid
     names: tuple[str, ...]
     method: str
+    cache: str = ""
 
     def __call__(
         self, video: video_lib.Video, first: int, last: int
@@ -194,15 +201,47 @@ class TwoStream:
         last_frame = len(video.times) - 1
         flows = np.clip(start[:, None] + np.arange(FLOWS), 0, max(last_frame - 1, 0))
         wanted = [start[:, None]]
-        if "flow" in self.names:
+        is_cached = bool(self.cache) and "flow" in self.names
+        place = self._place(video, first, last) if is_cached else None
+        known = self._kept(place, last - first)
+        if "flow" in self.names and known is None:
             wanted += [flows, np.minimum(flows + 1, last_frame)]
         found = pictures(video, np.concatenate(wanted, axis=1), size)
         made = {"rgb": found[:, 0, ..., ::-1]} if "rgb" in self.names else {}
-        if "flow" in self.names:
+        if known is not None:
+            made["flow"] = known
+        elif "flow" in self.names:
             pairs = np.stack([found[:, 1 : 1 + FLOWS], found[:, 1 + FLOWS :]], axis=2)
             stacks = [self._stack(*row) for row in zip(flows, pairs, strict=True)]
             made["flow"] = np.stack(stacks)
+            self._keep(made["flow"], place)
         return made
+
+    def _place(self, video: video_lib.Video, first: int, last: int) -> pathlib.Path:
+        """Where the flow of some snippets is kept, named for all that decides it."""
+        now = os.stat(video.path)
+        key = (video.path, now.st_size, now.st_mtime_ns, self.grid, self.method)
+        name = hashlib.sha256(repr((*key, first, last)).encode()).hexdigest()[:32]
+        return pathlib.Path(self.cache, f"{name}.npz")
+
+    def _kept(self, place: pathlib.Path | None, count: int) -> np.ndarray | None:
+        """Flow that was computed before; what cannot be read is computed anew."""
+        if place is None or not place.exists():
+            return None
+        try:
+            found = arrays.read_members(place)["flow"]
+        except (errors.InputError, KeyError):
+            return None
+        width, height = TSN_SIZE
+        shape = (count, height, width, 2 * FLOWS)
+        return found if found.shape == shape and found.dtype == np.uint8 else None
+
+    def _keep(self, found: np.ndarray, place: pathlib.Path | None) -> None:
+        """Keeps flow, a tenth of its size or so."""
+        if place is not None:
+            folders.make(place.parent)
+            with files.open_atomic(place, "wb", is_bulk=True) as file:
+                np.savez_compressed(file, flow=found)
 
     def _stack(self, flows: np.ndarray, found: np.ndarray) -> np.ndarray:
         """Five flows [256, 340, 10], of the pairs of frames [5, 2, 256, 340, 3]."""

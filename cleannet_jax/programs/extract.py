@@ -122,6 +122,11 @@ def add_backbone(made: options.Parser) -> None:
         help="tvl1, or dis, which is far faster and not what weights were trained on",
     )
     made.add_option(
+        "--flow-cache",
+        metavar="DIR",
+        help="folder to keep flow in, for other weights or crops (tsn)",
+    )
+    made.add_option(
         "--frame-size",
         metavar="PIXELS",
         type=int,
@@ -198,6 +203,7 @@ def settings(parsed: argparse.Namespace) -> Any:
         classes=_classes(parsed.classes),
         crops=parsed.crops,
         flow=parsed.flow,
+        flow_cache=parsed.flow_cache or "",
         frame_size=parsed.frame_size,
         frames_per_snippet=parsed.frames_per_snippet,
     )
