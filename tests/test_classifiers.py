@@ -82,10 +82,12 @@ def test_gradients_are_finite_from_the_start(name):
     classifier = methods.classifier(config_of(name))
     params = classifier.create_params(jax.random.key(0), STREAMS, NUM)
     with jax.debug_nans(True):
-        gradient = jax.grad(
-            lambda p: classifier.loss(
-                p, batch_for(classifier), jax.random.key(0), STREAMS
-            )[0]
+        gradient = jax.jit(
+            jax.grad(
+                lambda p: classifier.loss(
+                    p, batch_for(classifier), jax.random.key(0), STREAMS
+                )[0]
+            )
         )(params)
     assert any(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(gradient))
 
