@@ -138,6 +138,21 @@ def localize_with(
     )
 
 
+def check_folder(out: pathlib.Path) -> None:
+    """Raises an InputError unless a folder is new, or of an earlier start of ours.
+
+    Subtitles that somebody wrote would be replaced otherwise.
+    """
+    if out.exists() and not out.is_dir():
+        raise errors.InputError(f"--out: found the file {out}, expected a folder")
+    is_ours = (out / FEATURES / extract.START).exists()
+    if not is_ours and not folders.is_new(out, (FEATURES,)):
+        raise errors.InputError(
+            f"--out: {out} holds files of something else, expected a new folder or one of"
+            " the same command"
+        )
+
+
 def only(dataset: dataset_lib.Dataset, names: Sequence[str]) -> dataset_lib.Dataset:
     """The dataset with no other videos."""
     videos = {name: dataset.videos[name] for name in names}

@@ -24,7 +24,9 @@ def example_of(name):
 def trained(feature_folder, tmp_path, monkeypatch):
     """The run that the example of `load_run` loads."""
     monkeypatch.chdir(tmp_path)
-    small = "--head-steps 2 --steps 2 --generator-width 8 --anchor-sizes 4,8 --method plain"
+    small = (
+        "--head-steps 2 --steps 2 --generator-width 8 --anchor-sizes 4,8 --method plain"
+    )
     options = ["--dataset", "activitynet12", "--data", feature_folder, *small.split()]
     out = "checkpoints/activitynet12-full-seed0"
     done = programs.run("train", *options, "--out", out)

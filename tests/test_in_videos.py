@@ -102,6 +102,13 @@ def test_a_damaged_video_is_named_and_the_others_are_done(place):
     ).exists()
 
 
+def test_a_folder_of_something_else_stays_as_it_is(place, tmp_path):
+    (tmp_path / "new.srt").write_text("mine")
+    done = programs.run("localize", place / "run", place / "new.mp4", "--out", tmp_path)
+    assert done.returncode == 2 and "of something else" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["new.srt"]
+
+
 def test_runs_on_other_features_say_so(place, tmp_path):
     shutil.copytree(place / "run", tmp_path / "run")
     content = files.read_checked_json(tmp_path / "run/model.json")

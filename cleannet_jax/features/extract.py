@@ -36,7 +36,7 @@ REPORT = "extract_report.json"
 HEADS = "heads.npz"
 # The subset of videos that no labels are known of.
 UNLABELLED = "unlabelled"
-_START = ".extract.json"
+START = ".extract.json"
 _WORK = ".extract"
 _ANNOTATIONS = "annotations.json"
 
@@ -192,8 +192,8 @@ def extract(
         with folders.locked(folder):
             _check_folder(folder, backbone)
             folders.remove_remains(folder)
-            if not (folder / _START).exists():
-                files.write_json(folder / _START, dict(backbone.record))
+            if not (folder / START).exists():
+                files.write_json(folder / START, dict(backbone.record))
             with _Decoders(workers) as pool:
                 work = _Work(videos, folder, backbone, pool)
                 return work.run(labels, subsets)
@@ -531,7 +531,7 @@ def _write_header(file: Any, shape: tuple[int, int]) -> None:
 
 def _check_folder(folder: pathlib.Path, backbone: Backbone) -> None:
     """Raises unless a folder is new, or of features made alike."""
-    path = folder / _START
+    path = folder / START
     if folder.exists() and not folder.is_dir():
         raise errors.InputError(f"{folder}: found a file, expected a folder")
     if not path.exists():

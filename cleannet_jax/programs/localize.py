@@ -250,8 +250,7 @@ def _run_on_videos(parsed: argparse.Namespace) -> int:
         backbone = in_videos.backbone_of(run, **changes)
     videos = extract.find_videos(paths)
     out = pathlib.Path(parsed.out)
-    if out.exists() and not out.is_dir():
-        raise errors.InputError(f"--out: found the file {out}, expected a folder")
+    in_videos.check_folder(out)
     if parsed.dry_run:
         print(extract.estimate(videos, backbone, workers=parsed.workers))
         return 0
