@@ -102,8 +102,8 @@ def test_what_does_not_fit_is_named():
         flow_lib.flow(grey, grey[:4], "dis")
     with pytest.raises(ValueError, match="expected two uint8 images"):
         flow_lib.flow(grey.astype(float), grey, "dis")
-    with pytest.raises(ValueError, match="expected 6 uint8 frames"):
-        flow_lib.flow_stack(np.zeros((5, 8, 8, 3), np.uint8), "dis")
+    with pytest.raises(ValueError, match="expected uint8 frames"):
+        flow_lib.flow_stack(np.zeros((1, 8, 8, 3), np.uint8), "dis")
     with pytest.raises(ValueError, match="expected a crop within 8x8, found 9"):
         flow_lib.ten_crops(np.zeros((1, 8, 8, 3)), 9, False)
 

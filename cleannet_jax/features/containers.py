@@ -55,7 +55,7 @@ def opened(path: str) -> Iterator[Any]:
                 _Nameless(file),
                 mode="r",
                 options={"max_pixels": str(MAX_PIXELS)},
-                metadata_errors="replace",
+                **_lenient(av),
                 buffer_size=_BUFFER,
                 container_options={"protocol_whitelist": "none"},
             ) as container:
@@ -65,6 +65,12 @@ def opened(path: str) -> Iterator[Any]:
                 f"{path}: found no video that can be read, expected one"
                 f" ({error.strerror})"
             ) from None
+
+
+def _lenient(av: Any) -> dict[str, str]:
+    """What lets titles be no UTF-8; since PyAV 19 they always may."""
+    is_old = int(av.__version__.split(".")[0]) < 19
+    return {"metadata_errors": "replace"} if is_old else {}
 
 
 @contextlib.contextmanager
