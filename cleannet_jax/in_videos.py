@@ -32,6 +32,8 @@ from cleannet_jax.run import Detection
 FEATURES, SCP = "features", "scp"
 _FRAMES = 12
 _FRAME_HEIGHT = 120
+# Drawn are those of at least so much of the best score of their video.
+_DRAWN_SCORE = 0.5
 # Instances of a video that are printed; files hold all of them.
 _LISTED = 10
 
@@ -279,12 +281,14 @@ def _picture(
     numbers = video_lib.number_at(video, np.asarray(seconds))
     size = video_lib.Size(shorter=_FRAME_HEIGHT)
     shown = zip(seconds, video_lib.frames(video, numbers, size), strict=True)
+    drawn = _worth_drawing(detections)
+    rest = f", best {len(drawn)} of {len(detections)} detections"
     return picture.Picture(
-        title=info.id,
+        title=info.id + rest * (len(drawn) < len(detections)),
         duration=video.duration,
         frames=list(shown),
         truth=[],
-        detections=detections,
+        detections=drawn,
         scp=scp,
         categories=categories,
         shown=None,
@@ -294,6 +298,13 @@ def _picture(
         times=borders,
         edgeness=np.asarray(jax.vmap(cleannet_jax.edgeness, 1, 1)(scp)),
     )
+
+
+def _worth_drawing(detections: list[Detection]) -> list[Detection]:
+    """Those of high scores, by falling score as they are given."""
+    best = detections[0].score if detections else 0.0
+    least = min(_DRAWN_SCORE * best, best)  # Scores may be negative.
+    return [one for one in detections if one.score >= least]
 
 
 def _cut(

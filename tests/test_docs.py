@@ -9,10 +9,13 @@ import json
 import pathlib
 import re
 import shlex
+import sys
+import types
 
 import numpy as np
 import programs
 import pytest
+import videos as make
 
 from cleannet_jax.data import files
 
@@ -162,3 +165,107 @@ def test_improve(place):
     first, second = re.findall(r"^mAP  .* (\S+)$", said[2].stdout, re.MULTILINE)
     assert float(second) > float(first)
     assert (place / "hard.csv").is_file()
+
+
+@pytest.fixture
+def tagged_videos(place):
+    """What docs/your_videos.md says that it is run on: a dozen clips, two of them checked."""
+    pytest.importorskip("av", reason="no PyAV")
+    pytest.importorskip("matplotlib", reason="no matplotlib")
+    from cleannet_jax.sample import clips
+
+    made = clips.write_clips(place / "videos", 3, count=13, evaluation=3)
+    (place / "videos/labels.csv").rename("labels.csv")
+    (place / f"videos/{made[-1].id}.mp4").rename("new.mp4")
+    rows = ["id,label,start,end,subset"]
+    for clip in made[:-1]:
+        is_tagged = clip.subset == clips.TRAIN_SUBSET
+        told = (
+            [(label, "", "") for label in clip.labels] if is_tagged else clip.instances
+        )
+        rows += [f"{clip.id},{','.join(map(str, r))},{clip.subset}" for r in told]
+    (place / "checked.csv").write_text("\n".join([*rows, ""]))
+    return place
+
+
+def test_your_videos(tagged_videos):
+    said = []
+    for page in ("your_videos.md", "video.md"):
+        for command in commands(page):
+            if command.startswith("cleannet extract"):
+                command += " --backbone blocks"  # Quick, and needs no weights.
+            said.append(run(command).stdout)
+    assert "about " in said[0] and "not evaluated: " in said[2]
+    assert "untrimmednet" in said[5] and "noise" in said[6]
+    for name in ("found.csv", "new.srt", "new.png", "clips"):
+        assert (tagged_videos / "found" / name).exists()
+
+
+class Prism:
+    """Stands for a model of VideoPrism: its tokens are pixels."""
+
+    def apply(self, state, clips, *, train):
+        assert clips.ndim == 5 and not train
+        return state * clips.reshape(1, -1, 3), {}
+
+
+class Tower:
+    """Stands for a tower of CLIP: an embedding is a mean colour."""
+
+    def __call__(self, *, values):
+        return types.SimpleNamespace(image_embeds=values, text_embeds=values)
+
+    @classmethod
+    def from_pretrained(cls, name):
+        return cls()
+
+    def eval(self):
+        return self
+
+
+class Processor(Tower):
+    """Stands for its processor."""
+
+    def __call__(self, *, images=(), text=(), return_tensors, padding=False):
+        colours = {"red": (1, 0, 0), "blue": (0, 0, 1), "particular": (1, 1, 1)}
+        values = [image.reshape(-1, 3).mean(axis=0) for image in images]
+        values += [colours[line.split()[-1]] for line in text]
+        return {"values": np.array(values, float)}
+
+
+@pytest.fixture
+def packages(monkeypatch):
+    """Stand-ins for the packages that docs/video.md shows how to use."""
+    models = types.ModuleType("models")
+    models.get_model = lambda name: Prism()
+    models.load_pretrained_weights = lambda name: 1.0
+    prism = types.ModuleType("videoprism")
+    prism.models = models
+    clip = types.ModuleType("transformers")
+    clip.CLIPVisionModelWithProjection = Tower
+    clip.CLIPTextModelWithProjection = Tower
+    clip.CLIPProcessor = Processor
+    torch = types.ModuleType("torch")
+    torch.inference_mode = lambda: lambda function: function
+    torch.Tensor = type("Tensor", (), {})
+    for name, made in (("videoprism", prism), ("transformers", clip), ("torch", torch)):
+        monkeypatch.setitem(sys.modules, name, made)
+
+
+def test_networks_of_your_own(place, packages):
+    pytest.importorskip("av", reason="no PyAV")
+    pytest.importorskip("matplotlib", reason="no matplotlib")
+    for block in blocks("video.md", "python"):
+        (name,) = re.findall(r"^# (\w+\.py), for --backbone \1:", block)
+        (place / name).write_text(block)
+    images = np.full((40, 48, 64, 3), 100, np.uint8)
+    images[10:20] = (250, 20, 20)
+    make.make_video(place / "new.mp4", images, fps=10)
+    small = "--frames-per-snippet 4 --frame-size 32"
+    run(f"cleannet extract new.mp4 --to prism --backbone prism.py:clip {small}")
+    found = np.load(place / "prism/clip/new.npy")
+    assert found.shape == (8, 3) and found.max() <= 1 and found[3, 0] > 0.8
+    words = '--text "all red" "all blue" --backbone pairs.py:frames'
+    run(f"cleannet localize new.mp4 {words} --out by_words")
+    scp = np.load(place / "by_words/scp/new.npy")
+    assert scp[3, 0] > 0.9 and scp[[0, 7], 0].max() < 0.1
