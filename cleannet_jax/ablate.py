@@ -237,6 +237,8 @@ def _has_scp(
             " anew",
             flush=True,
         )
+    else:
+        snippets_lib.remove_mark(folder)
     return is_whole
 
 

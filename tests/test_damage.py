@@ -369,6 +369,11 @@ def test_an_ablation_mixes_no_annotations_and_repairs_its_cells(
     ablated()
     assert [path.read_bytes() for path in paths] == whole
     assert capsys.readouterr().out.count("damaged") == 3
+    # A kill after scp.json and before the mark of an unfinished folder is gone.
+    (stage_1 / "scp" / ".scp.json").write_text("{}")
+    shutil.rmtree(cell / "results")
+    ablated()
+    assert not (stage_1 / "scp" / ".scp.json").exists()
     # SCPs of earlier versions have no digests.
     index = json.loads((stage_1 / "scp" / "scp.json").read_text())
     del index["digests"]

@@ -237,6 +237,13 @@ def rewritten(
         (folder / _START).unlink(missing_ok=True)
 
 
+def remove_mark(folder: str | os.PathLike) -> None:
+    """Removes what a kill at the last instant has left in a folder that is complete."""
+    folder = pathlib.Path(folder)
+    if (folder / _INDEX).exists():
+        (folder / _START).unlink(missing_ok=True)
+
+
 def is_as_written(
     folder: str | os.PathLike, dataset: dataset_lib.Dataset, ids: Iterable[str]
 ) -> bool:
