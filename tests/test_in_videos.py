@@ -139,6 +139,7 @@ frames.text = text
 def test_words_in_place_of_training(place, tmp_path):
     (tmp_path / "towers.py").write_text(TOWERS)
     towers = ("--backbone", f"{tmp_path / 'towers.py'}:frames", "--background", "grey")
+    towers += ("--frame-size", 32, "--frames-per-snippet", 4)
     video, out = place / "new.mp4", tmp_path / "found"
     texts = ("--text", "something red", "something blue")
     done = programs.run("localize", *texts, video, *towers, "--out", out)

@@ -145,6 +145,20 @@ def _add_video_options(made: options.Parser) -> None:
         help="snippets a second (default: 2)",
         group=group,
     )
+    made.add_option(
+        "--frame-size",
+        metavar="PIXELS",
+        type=int,
+        help="side of the square frames that it is given (default: 224)",
+        group=group,
+    )
+    made.add_option(
+        "--frames-per-snippet",
+        metavar="N",
+        type=int,
+        help="frames that it is given of each snippet (default: 8)",
+        group=group,
+    )
 
 
 def run(parsed: argparse.Namespace) -> int:
@@ -223,6 +237,8 @@ _OF_WORDS = (
     "temperature",
     "method",
     "snippets_per_second",
+    "frame_size",
+    "frames_per_snippet",
 )
 _OF_FEATURES = ("data", "manifest", "fps", "scores", "subset", "scp")
 
@@ -238,11 +254,11 @@ def _run_on_videos(parsed: argparse.Namespace) -> int:
     paths, texts = list(parsed.paths), list(parsed.text or ())
     if parsed.text:
         run = None
+        names = ("snippets_per_second", "frame_size", "frames_per_snippet")
+        given = {name: getattr(parsed, name) for name in names}
+        given = {name: value for name, value in given.items() if value is not None}
         backbone = backbones.create(
-            backbones.Settings(
-                backbone=parsed.backbone,
-                snippets_per_second=parsed.snippets_per_second,
-            )
+            backbones.Settings(backbone=parsed.backbone, **given)
         )
     else:
         run = pathlib.Path(paths.pop(0))
