@@ -170,8 +170,13 @@ class Campaign:
         """Runs a command that operations fail in; it must end in one line."""
         place.mkdir(parents=True)
         counted = points.Points(place, act)
+        before = threading.active_count()
         ended = commands.run_here(self.line(name), place)
         counted.stop()
+        # A process that ends takes its threads along; here those of orbax write on.
+        deadline = time.monotonic() + 10
+        while threading.active_count() > before and time.monotonic() < deadline:
+            time.sleep(0.05)
         self.counts[name, kind] += 1
         errors = [x for x in ended.err.splitlines() if x.startswith("error: ")]
         if ended.code == 0 and commands.promised(place) == self.wanted[name]:
