@@ -160,12 +160,13 @@ def test_a_kill_at_any_moment_loses_no_chunk(folder):
     run(folder, to="wanted")
     command = [sys.executable, "-m", "cleannet_jax", "extract", folder / "videos"]
     command += ["--to", folder / "out", *BLOCKS, "--workers", "1"]
-    for moment, number in ((4.0, signal.SIGKILL), (5.0, signal.SIGTERM)):
+    for awaited, number in ((".extract.json", "KILL"), (".extract/a.json", "TERM")):
         process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        time.sleep(moment)
-        process.send_signal(number)
+        while not (folder / "out" / awaited).exists() and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(signal.Signals[f"SIG{number}"])
         process.wait()
     assert run(folder).returncode == 0
     for path in wanted.rglob("*.npy"):
@@ -173,6 +174,156 @@ def test_a_kill_at_any_moment_loses_no_chunk(folder):
         assert path.read_bytes() == other.read_bytes()
     left = [p.name for p in (folder / "out").rglob(".*.????????")]
     assert not left
+
+
+def test_signals_to_all_processes_stop_in_a_line_and_none_is_left(folder):
+    command = [sys.executable, "-m", "cleannet_jax", "extract", folder / "videos"]
+    command += ["--to", folder / "out", *BLOCKS[:2], "--snippets-per-second", "900"]
+    process = subprocess.Popen(
+        [*command, "--workers", "2"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while not list((folder / "out").rglob("*.npz")) and process.poll() is None:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGTERM)
+    said = process.communicate(timeout=30)[1]
+    assert process.returncode == 128 + signal.SIGTERM, said
+    assert said.splitlines()[-1].startswith("stopped; ") and "Traceback" not in said
+    end = time.monotonic() + 5
+    while _lives(process.pid) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not _lives(process.pid)
+
+
+def _lives(group):
+    """Whether a process of a group is there that has not ended."""
+    for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, found, *_ = path.read_text().rpartition(") ")[2].split()
+        except OSError:
+            continue
+        if int(found) == group and state != "Z":
+            return True
+    return False
+
+
+def _die(path, *arguments):
+    """Ends the process that decodes, as a fault in a decoder does."""
+    if path.stem == "bad":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return path.stem
+
+
+def test_a_file_that_ends_its_process_is_named_and_the_others_are_done():
+    names = ("a", "bad", "b", "c")
+    with extract._Decoders(1) as decoders:
+        jobs = [decoders.submit(_die, pathlib.Path(name)) for name in names]
+        assert [jobs[at].result(60) for at in (0, 2, 3)] == ["a", "b", "c"]
+        with pytest.raises(errors.InputError, match="bad: the process .* has died"):
+            jobs[1].result(60)
+
+
+def test_a_large_answer_does_not_hold_up_the_end():
+    """A process is ended while it writes what nobody takes."""
+    with extract._Decoders(2) as decoders:
+        for _ in range(6):
+            job = decoders.submit(_much, pathlib.Path("a"))
+        assert job.cancel()
+
+
+def _much(path):
+    return np.zeros(30_000_000, np.uint8)
+
+
+def test_a_changed_video_of_the_same_length_is_computed_anew(folder):
+    """Stopped after it is known that the file is another one, before its features."""
+    run(folder)
+    old = features(folder / "out", "a")[0]
+    make.make_video(folder / "videos/a.mp4", 255 - make.pictures(50))
+    backbone = backbones.create(
+        backbones.Settings(backbone="blocks", snippets_per_second=4)
+    )
+
+    def stop(made):
+        raise KeyboardInterrupt
+
+    videos = extract.find_videos([folder / "videos"])
+    with pytest.raises(KeyboardInterrupt):
+        extract.extract(
+            videos, folder / "out", backbone._replace(apply=stop), workers=1
+        )
+    assert "2 videos (1 now, 1 before)" in run(folder).stdout
+    assert not np.array_equal(old, features(folder / "out", "a")[0])
+
+
+def test_a_video_that_changes_while_it_is_read_is_left_out(folder):
+    path = folder / "videos/a.mp4"
+    facts = extract._scan(path, inputs.Grid(rate=4))
+    os.utime(path, ns=(0, 0))
+    made = inputs.Blocks(inputs.Grid(rate=4), ("rgb",))
+    with pytest.raises(errors.InputError, match="changed while it was read"):
+        extract._made(path, facts, made, 0, 2)
+
+
+def test_a_damaged_chunk_or_one_of_another_size_is_computed_again(folder):
+    settings = backbones.Settings(backbone="blocks", snippets_per_second=4)
+    backbone = backbones.create(settings)._replace(chunk=4)
+    videos = extract.find_videos([folder / "videos"])
+    calls = []
+
+    def stop(made):
+        calls.append(made)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return made
+
+    stopped = backbone._replace(apply=stop)
+    for chunk in (4, 8):
+        calls.clear()
+        with pytest.raises(KeyboardInterrupt):
+            extract.extract(videos, folder / "out", stopped._replace(chunk=chunk))
+    for path in (folder / "out/.extract/b").glob("*.npz"):
+        path.write_bytes(path.read_bytes()[:-9])
+    assert run(folder).returncode == 0
+    extract.extract(videos, folder / "whole", backbone)
+    for name in videos:
+        for found, wanted in zip(
+            features(folder / "out", name),
+            features(folder / "whole", name),
+            strict=True,
+        ):
+            np.testing.assert_array_equal(found, wanted)
+
+
+def test_long_snippets_take_little_memory_and_count_what_is_there(tmp_path):
+    video = video_lib.open_video(make.make_video(tmp_path / "v.mp4", 50))
+    long, short = (
+        inputs.Blocks(inputs.Grid(rate=rate), ("motion",))(video, 0, 1)["motion"]
+        for rate in (1e-5, 0.5)
+    )
+    np.testing.assert_array_equal(long, short)
+
+
+def test_links_and_one_file_by_two_names(folder):
+    (folder / "loop.mp4").symlink_to("loop.mp4")
+    os.mkfifo(folder / "pipe.mp4")
+    (folder / "zero.mp4").symlink_to("/dev/zero")
+    for name in ("loop", "pipe", "zero"):
+        done = programs.run(
+            "extract", folder / f"{name}.mp4", "--to", folder / name, *BLOCKS
+        )
+        assert done.returncode == 2 and f"{name}.mp4: " in done.stderr
+        assert done.stderr.count("\n") == 1, done.stderr
+    twice = [folder / "videos", folder / "videos/more/../a.mp4"]
+    assert len(extract.find_videos(twice)) == 2
+    # Clips that were cut into a folder within are no new videos.
+    (folder / "videos/found").mkdir()
+    os.link(folder / "videos/a.mp4", folder / "videos/found/clip.mp4")
+    found = extract.find_videos(twice, written=folder / "videos/found")
+    assert sorted(found) == ["a", "b"]
 
 
 def test_a_dry_run_writes_nothing(folder):
@@ -254,6 +405,12 @@ def test_a_function_of_your_own(folder):
         ("def f(x): return 1 / 0", "raised ZeroDivisionError at"),
         ("def f(x): return np.zeros((2, 3, 4))", "returned shape"),
         ("n = iter(range(9))\ndef f(x): return np.zeros(3 + next(n))", "as before"),
+        ("def f(x): return np.zeros(0)", "features of no numbers"),
+        ("def f(x): return np.ones(3) * 1j", "returned complex numbers"),
+        ("def f(x): raise SystemExit(0)", "raised SystemExit at"),
+        ("def f(x): raise ValueError('one\\ntwo')", "one two"),
+        ("raise SystemExit(0)", "raised SystemExit at"),
+        ("def f(:", "mine.py:2: invalid syntax"),
         ("f = 3", "found no function"),
         ("import nothing_of_this_name", "raised ModuleNotFoundError"),
     ],
@@ -266,6 +423,22 @@ def test_a_function_of_your_own_that_goes_wrong(folder, body, message):
     )
     assert done.returncode == 2 and message in done.stderr, done.stderr
     assert done.stderr.strip().splitlines()[-1].startswith("error: ")
+
+
+def test_a_function_may_import_what_is_beside_it_and_must_stay_the_same(folder):
+    (folder / "beside_mine.py").write_text("def mean(x): return x.mean((0, 1, 2))")
+    # What decodes needs modules of these names: those here are not for it.
+    (folder / "av.py").write_text("raise ValueError('a file of yours')")
+    path = write_module(
+        folder, "from beside_mine import mean\ndef f(x): return mean(x)"
+    )
+    command = ("extract", folder / "videos", "--to", folder / "out", "--frame-size", 32)
+    done = programs.run(*command, "--backbone", f"{path}:f")
+    assert done.returncode == 0, done.stderr
+    assert manifest(folder / "out")["extraction"]["network"]
+    write_module(folder, "def f(x): return np.ones(3)")
+    done = programs.run(*command, "--backbone", f"{path}:f")
+    assert done.returncode == 2 and "made otherwise: network" in done.stderr
 
 
 @pytest.mark.parametrize("shape", [("n", 3, 32, 32), (1, 32, 32, 3), (1, 4, 3, 32, 32)])
