@@ -21,6 +21,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from multiprocessing import resource_tracker
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -680,12 +681,7 @@ class _Decoders:
         # imported what decodes can, and is.
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload([__name__])
-        self._threads = concurrent.futures.ThreadPoolExecutor(
-            self.count,
-            initializer=signal.pthread_sigmask,
-            # Processes inherit it: signals are for the first one alone.
-            initargs=(signal.SIG_BLOCK, _ASKING),
-        )
+        self._threads = concurrent.futures.ThreadPoolExecutor(self.count)
         self._own = threading.local()
         self._lock = threading.Lock()
         self._processes: list[Any] = []
@@ -737,6 +733,9 @@ class _Decoders:
             with self._lock:
                 if self._has_ended:
                     raise EOFError
+                resource_tracker.ensure_running()  # Which unblocks signals.
+                # Processes inherit it: signals are for the first one alone.
+                signal.pthread_sigmask(signal.SIG_BLOCK, _ASKING)
                 process.start()
                 self._processes.append(process)
             # So that the end of the process is the end of what can be read.
