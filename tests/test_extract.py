@@ -428,7 +428,6 @@ def test_a_function_of_your_own_that_goes_wrong(folder, body, message):
 
 def test_a_function_may_import_what_is_beside_it_and_must_stay_the_same(folder):
     (folder / "beside_mine.py").write_text("def mean(x): return x.mean((0, 1, 2))")
-    # What decodes needs modules of these names: those here are not for it.
     (folder / "av.py").write_text("raise ValueError('a file of yours')")
     path = write_module(
         folder, "from beside_mine import mean\ndef f(x): return mean(x)"
@@ -440,6 +439,25 @@ def test_a_function_may_import_what_is_beside_it_and_must_stay_the_same(folder):
     write_module(folder, "def f(x): return np.ones(3)")
     done = programs.run(*command, "--backbone", f"{path}:f")
     assert done.returncode == 2 and "made otherwise: network" in done.stderr
+
+
+def test_modules_of_yours_are_not_for_what_decodes(folder):
+    """A process starts in a folder that has files of the names of what it imports."""
+    for name in ("av", "numpy", "threading"):
+        (folder / f"{name}.py").write_text("raise ValueError('a file of yours')")
+    (folder / "my_module.py").write_text("def f(x): return x.mean((0, 1, 2))")
+    command = (
+        "import sys; from cleannet_jax.programs import main; main.main(sys.argv[1:])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", command, "extract", "videos", "--to", "out"]
+        + ["--backbone", "my_module:f", "--frame-size", "32"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "2 videos (2 now" in done.stdout, done.stderr
 
 
 @pytest.mark.parametrize("shape", [("n", 3, 32, 32), (1, 32, 32, 3), (1, 4, 3, 32, 32)])

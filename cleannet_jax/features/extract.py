@@ -18,10 +18,11 @@ import os
 import pathlib
 import shutil
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from multiprocessing import resource_tracker
+from multiprocessing import forkserver, resource_tracker
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -680,7 +681,7 @@ class _Decoders:
         # A process with threads, as JAX has, cannot be forked. One that has only
         # imported what decodes can, and is.
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload([__name__])
+        _start_server()
         self._threads = concurrent.futures.ThreadPoolExecutor(self.count)
         self._own = threading.local()
         self._lock = threading.Lock()
@@ -733,15 +734,33 @@ class _Decoders:
             with self._lock:
                 if self._has_ended:
                     raise EOFError
-                resource_tracker.ensure_running()  # Which unblocks signals.
-                # Processes inherit it: signals are for the first one alone.
-                signal.pthread_sigmask(signal.SIG_BLOCK, _ASKING)
                 process.start()
                 self._processes.append(process)
             # So that the end of the process is the end of what can be read.
             there.close()
             self._own.connection = here
         return self._own.connection
+
+
+def _start_server() -> None:
+    """Starts the process that others are forked from, unless it runs."""
+    forkserver.set_forkserver_preload([__name__])
+    resource_tracker.ensure_running()  # It unblocks signals when it starts.
+    # The processes inherit it: signals are for the first one alone.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ASKING)
+    # It would look for modules in the present folder first, whatever is there.
+    usual = {name: os.environ.get(name) for name in ("PYTHONPATH", "PYTHONSAFEPATH")}
+    os.environ["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, sys.path))
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        forkserver.ensure_running()
+    finally:
+        for name, value in usual.items():
+            if value is None:
+                os.environ.pop(name)
+            else:
+                os.environ[name] = value
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _answer(connection: Any) -> None:
