@@ -144,6 +144,19 @@ def test_other_settings_are_named(folder):
     assert "snippets_per_second 4.0, expected 2.0" in done.stderr
 
 
+def test_weights_may_move_but_not_change(tmp_path):
+    def record(file, digest):
+        return {"backbone": "tsn", "weights": [{"file": file, "sha256": digest}]}
+
+    backbone = backbones.create(backbones.Settings(backbone="blocks"))
+    (tmp_path / ".extract.json").write_text(json.dumps(record("old/w.pth", "12")))
+    moved = backbone._replace(record=record("new/w.pth", "12"))
+    extract._check_folder(tmp_path, moved)
+    changed = backbone._replace(record=record("old/w.pth", "34"))
+    with pytest.raises(errors.InputError, match="made otherwise: weights"):
+        extract._check_folder(tmp_path, changed)
+
+
 def test_names_of_files_are_hostile_text(folder):
     for name in ('it\'s <b>"q"', "new\nline", "…"):
         make.make_video(folder / "videos" / f"{name}.mp4", 5)
