@@ -28,6 +28,8 @@ FLOORS |= {
     "logs": 3,
     "runs": 3,
     "report": 5,
+    "in_videos": 5,
+    "words": 5,
     "programs": 6,
     "__main__": 6,
 }

@@ -145,6 +145,19 @@ def test_other_settings_are_named(folder):
     assert "snippets_per_second 4.0, expected 2.0" in done.stderr
 
 
+def test_weights_may_move_but_not_change(tmp_path):
+    def record(file, digest):
+        return {"backbone": "tsn", "weights": [{"file": file, "sha256": digest}]}
+
+    backbone = backbones.create(backbones.Settings(backbone="blocks"))
+    (tmp_path / ".extract.json").write_text(json.dumps(record("old/w.pth", "12")))
+    moved = backbone._replace(record=record("new/w.pth", "12"))
+    extract._check_folder(tmp_path, moved)
+    changed = backbone._replace(record=record("old/w.pth", "34"))
+    with pytest.raises(errors.InputError, match="made otherwise: weights"):
+        extract._check_folder(tmp_path, changed)
+
+
 def test_names_of_files_are_hostile_text(folder):
     for name in ('it\'s <b>"q"', "new\nline", "…"):
         make.make_video(folder / "videos" / f"{name}.mp4", 5)
@@ -161,12 +174,13 @@ def test_a_kill_at_any_moment_loses_no_chunk(folder):
     run(folder, to="wanted")
     command = [sys.executable, "-m", "cleannet_jax", "extract", folder / "videos"]
     command += ["--to", folder / "out", *BLOCKS, "--workers", "1"]
-    for moment, number in ((4.0, signal.SIGKILL), (5.0, signal.SIGTERM)):
+    for awaited, number in ((".extract.json", "KILL"), (".extract/a.json", "TERM")):
         process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        time.sleep(moment)
-        process.send_signal(number)
+        while not (folder / "out" / awaited).exists() and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(signal.Signals[f"SIG{number}"])
         process.wait()
     assert run(folder).returncode == 0
     for path in wanted.rglob("*.npy"):
@@ -174,6 +188,145 @@ def test_a_kill_at_any_moment_loses_no_chunk(folder):
         assert path.read_bytes() == other.read_bytes()
     left = [p.name for p in (folder / "out").rglob(".*.????????")]
     assert not left
+
+
+def test_signals_to_all_processes_stop_in_a_line_and_none_is_left(folder):
+    command = [sys.executable, "-m", "cleannet_jax", "extract", folder / "videos"]
+    command += ["--to", folder / "out", *BLOCKS[:2], "--snippets-per-second", "900"]
+    process = subprocess.Popen(
+        [*command, "--workers", "2"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while not list((folder / "out").rglob("*.npz")) and process.poll() is None:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGTERM)
+    said = process.communicate(timeout=30)[1]
+    assert process.returncode == 128 + signal.SIGTERM, said
+    assert said.splitlines()[-1].startswith("stopped; ") and "Traceback" not in said
+    end = time.monotonic() + 5
+    while _lives(process.pid) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not _lives(process.pid)
+
+
+def _lives(group):
+    """Whether a process of a group is there that has not ended."""
+    for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, found, *_ = path.read_text().rpartition(") ")[2].split()
+        except OSError:
+            continue
+        if int(found) == group and state != "Z":
+            return True
+    return False
+
+
+def test_a_file_that_ends_its_process_is_named_and_the_others_are_done():
+    with extract._Decoders(1) as decoders:
+        # As a fault in a decoder does.
+        jobs = [decoders.submit(os._exit, 3), decoders.submit(os.path.basename, "a/b")]
+        assert jobs[1].result(60) == "b"
+        with pytest.raises(errors.InputError, match="3: the process .* has died"):
+            jobs[0].result(60)
+
+
+def test_a_large_answer_does_not_hold_up_the_end():
+    """A process is ended while it writes what nobody has taken."""
+    with extract._Decoders(2) as decoders:
+        jobs = [decoders.submit(bytes, 30_000_000) for _ in range(6)]
+        assert len(jobs[0].result(60)) == 30_000_000
+
+
+def test_a_changed_video_of_the_same_length_is_computed_anew(folder):
+    """Stopped after it is known that the file is another one, before its features."""
+    run(folder)
+    old = features(folder / "out", "a")[0]
+    make.make_video(folder / "videos/a.mp4", 255 - make.pictures(50))
+    backbone = backbones.create(
+        backbones.Settings(backbone="blocks", snippets_per_second=4)
+    )
+
+    def stop(made):
+        raise KeyboardInterrupt
+
+    videos = extract.find_videos([folder / "videos"])
+    with pytest.raises(KeyboardInterrupt):
+        extract.extract(
+            videos, folder / "out", backbone._replace(apply=stop), workers=1
+        )
+    assert "2 videos (1 now, 1 before)" in run(folder).stdout
+    assert not np.array_equal(old, features(folder / "out", "a")[0])
+
+
+def test_a_video_that_changes_while_it_is_read_is_left_out(folder):
+    path = folder / "videos/a.mp4"
+    facts = extract._scan(path, inputs.Grid(rate=4))
+    os.utime(path, ns=(0, 0))
+    made = inputs.Blocks(inputs.Grid(rate=4), ("rgb",))
+    with pytest.raises(errors.InputError, match="changed while it was read"):
+        extract._made(path, facts, made, 0, 2)
+
+
+def test_a_damaged_chunk_or_one_of_another_size_is_computed_again(folder):
+    settings = backbones.Settings(backbone="blocks", snippets_per_second=4)
+    backbone = backbones.create(settings)._replace(chunk=4)
+    videos = extract.find_videos([folder / "videos"])
+    calls = []
+
+    def stop(made):
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        calls.append(made)
+        return made
+
+    stopped = backbone._replace(apply=stop)
+    for chunk, done in ((4, 0), (8, 2)):
+        calls[:] = [None] * done
+        with pytest.raises(KeyboardInterrupt):
+            extract.extract(videos, folder / "out", stopped._replace(chunk=chunk))
+    assert len(list((folder / "out/.extract/b").iterdir())) == 2
+    for path in (folder / "out/.extract/b").glob("*.npz"):
+        path.write_bytes(path.read_bytes()[:-9])
+    assert run(folder).returncode == 0
+    extract.extract(videos, folder / "whole", backbone)
+    for name in videos:
+        for found, wanted in zip(
+            features(folder / "out", name),
+            features(folder / "whole", name),
+            strict=True,
+        ):
+            np.testing.assert_array_equal(found, wanted)
+
+
+def test_long_snippets_take_little_memory_and_count_what_is_there(tmp_path):
+    video = video_lib.open_video(make.make_video(tmp_path / "v.mp4", 50))
+    long, short = (
+        inputs.Blocks(inputs.Grid(rate=rate), ("motion",))(video, 0, 1)["motion"]
+        for rate in (1e-5, 0.5)
+    )
+    np.testing.assert_array_equal(long, short)
+
+
+def test_links_and_one_file_by_two_names(folder):
+    (folder / "loop.mp4").symlink_to("loop.mp4")
+    os.mkfifo(folder / "pipe.mp4")
+    (folder / "zero.mp4").symlink_to("/dev/zero")
+    for name in ("loop", "pipe", "zero"):
+        done = programs.run(
+            "extract", folder / f"{name}.mp4", "--to", folder / name, *BLOCKS
+        )
+        assert done.returncode == 2 and f"{name}.mp4: " in done.stderr
+        assert done.stderr.count("\n") == 1, done.stderr
+    twice = [folder / "videos", folder / "videos/more/../a.mp4"]
+    assert len(extract.find_videos(twice)) == 2
+    # Clips that were cut into a folder within are no new videos.
+    (folder / "videos/found").mkdir()
+    os.link(folder / "videos/a.mp4", folder / "videos/found/clip.mp4")
+    found = extract.find_videos(twice, written=folder / "videos/found")
+    assert sorted(found) == ["a", "b"]
 
 
 def test_a_dry_run_writes_nothing(folder):
@@ -255,6 +408,12 @@ def test_a_function_of_your_own(folder):
         ("def f(x): return 1 / 0", "raised ZeroDivisionError at"),
         ("def f(x): return np.zeros((2, 3, 4))", "returned shape"),
         ("n = iter(range(9))\ndef f(x): return np.zeros(3 + next(n))", "as before"),
+        ("def f(x): return np.zeros(0)", "features of no numbers"),
+        ("def f(x): return np.ones(3) * 1j", "returned complex numbers"),
+        ("def f(x): raise SystemExit(0)", "raised SystemExit at"),
+        ("def f(x): raise ValueError('one\\ntwo')", "one two"),
+        ("raise SystemExit(0)", "raised SystemExit at"),
+        ("def f(:", "mine.py:2: invalid syntax"),
         ("f = 3", "found no function"),
         ("import nothing_of_this_name", "raised ModuleNotFoundError"),
     ],
@@ -267,6 +426,40 @@ def test_a_function_of_your_own_that_goes_wrong(folder, body, message):
     )
     assert done.returncode == 2 and message in done.stderr, done.stderr
     assert done.stderr.strip().splitlines()[-1].startswith("error: ")
+
+
+def test_a_function_may_import_what_is_beside_it_and_must_stay_the_same(folder):
+    (folder / "beside_mine.py").write_text("def mean(x): return x.mean((0, 1, 2))")
+    (folder / "av.py").write_text("raise ValueError('a file of yours')")
+    path = write_module(
+        folder, "from beside_mine import mean\ndef f(x): return mean(x)"
+    )
+    command = ("extract", folder / "videos", "--to", folder / "out", "--frame-size", 32)
+    done = programs.run(*command, "--backbone", f"{path}:f")
+    assert done.returncode == 0, done.stderr
+    assert manifest(folder / "out")["extraction"]["network"]
+    write_module(folder, "def f(x): return np.ones(3)")
+    done = programs.run(*command, "--backbone", f"{path}:f")
+    assert done.returncode == 2 and "made otherwise: network" in done.stderr
+
+
+def test_modules_of_yours_are_not_for_what_decodes(folder):
+    """A process starts in a folder that has files of the names of what it imports."""
+    for name in ("av", "numpy", "threading"):
+        (folder / f"{name}.py").write_text("raise ValueError('a file of yours')")
+    (folder / "my_module.py").write_text("def f(x): return x.mean((0, 1, 2))")
+    command = (
+        "import sys; from cleannet_jax.programs import main; main.main(sys.argv[1:])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", command, "extract", "videos", "--to", "out"]
+        + ["--backbone", "my_module:f", "--frame-size", "32"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "2 videos (2 now" in done.stdout, done.stderr
 
 
 @pytest.mark.parametrize("shape", [("n", 3, 32, 32), (1, 32, 32, 3), (1, 4, 3, 32, 32)])

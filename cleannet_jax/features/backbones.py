@@ -218,6 +218,9 @@ def _of_your_own(settings: Settings, names: tuple[str, ...]) -> extract.Backbone
         more = {"network": _digest(settings.backbone)}
     else:
         function = own.function_named(settings.backbone)
+        place = settings.backbone.rpartition(":")[0]
+        # A changed file may be another network; of a module its file says less.
+        more = {"network": _digest(place)} if place.endswith(".py") else {}
     grid = inputs.Grid(rate=settings.snippets_per_second or RATE)
     frames = video_lib.Size(shorter=size, crop=(size, size))
 

@@ -9,6 +9,7 @@ depends on the size of a chunk and not on that of a video.
 
 import collections
 import concurrent.futures
+import contextlib
 import dataclasses
 import functools
 import json
@@ -17,10 +18,12 @@ import os
 import pathlib
 import shutil
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from multiprocessing import forkserver, resource_tracker
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -113,11 +116,14 @@ class Report:
     notes: tuple[str, ...]
 
 
-def find_videos(paths: Iterable[str | os.PathLike]) -> dict[str, pathlib.Path]:
+def find_videos(
+    paths: Iterable[str | os.PathLike], *, written: str | os.PathLike | None = None
+) -> dict[str, pathlib.Path]:
     """Returns video files by id, the name without its ending, sorted.
 
     Args:
       paths: of files, or of folders, in which those that end as videos do are taken.
+      written: a folder that is not searched, since it holds results.
 
     Raises:
       InputError: there is no such file, there are none, two have one name, or a name
@@ -127,7 +133,7 @@ def find_videos(paths: Iterable[str | os.PathLike]) -> dict[str, pathlib.Path]:
     for given in map(pathlib.Path, paths):
         if not os.path.lexists(given):
             raise errors.InputError(f"{given}: no such file or folder")
-        own = list(_walk(given)) if given.is_dir() else [given]
+        own = list(_walk(given, written)) if given.is_dir() else [given]
         if not own:
             raise errors.InputError(
                 f"{given}: found no video, expected files that end in"
@@ -135,7 +141,7 @@ def find_videos(paths: Iterable[str | os.PathLike]) -> dict[str, pathlib.Path]:
             )
         for path in own:
             other = found.setdefault(path.stem, path)
-            if other != path:
+            if not _is_same(other, path):
                 raise errors.InputError(
                     f"{path}: found another video of that name, {other}, expected"
                     " different names, which are the videos' ids"
@@ -148,10 +154,23 @@ def find_videos(paths: Iterable[str | os.PathLike]) -> dict[str, pathlib.Path]:
     return dict(sorted(found.items()))
 
 
-def _walk(folder: pathlib.Path) -> Iterator[pathlib.Path]:
-    """The videos below a folder, without those in hidden folders."""
+def _is_same(path: pathlib.Path, other: pathlib.Path) -> bool:
+    """Whether two paths lead to one file."""
+    return os.path.realpath(path) == os.path.realpath(other)
+
+
+def _walk(
+    folder: pathlib.Path, written: str | os.PathLike | None
+) -> Iterator[pathlib.Path]:
+    """The videos below a folder, without those in hidden folders and in one more."""
+    besides = None if written is None else os.path.realpath(written)
     for place, names, own in os.walk(folder):
-        names[:] = sorted(name for name in names if not name.startswith("."))
+        names[:] = sorted(
+            name
+            for name in names
+            if not name.startswith(".")
+            and os.path.realpath(os.path.join(place, name)) != besides
+        )
         for name in sorted(own):
             path = pathlib.Path(place, name)
             if path.suffix.lower() in ENDINGS and not name.startswith("."):
@@ -188,23 +207,18 @@ def extract(
     folder = pathlib.Path(folder)
     try:
         _check_folder(folder, backbone)
-        folders.make(folder)
-        with folders.locked(folder):
-            _check_folder(folder, backbone)
-            folders.remove_remains(folder)
-            if not (folder / START).exists():
-                files.write_json(folder / START, dict(backbone.record))
-            with _Decoders(workers) as pool:
-                work = _Work(videos, folder, backbone, pool)
+        with _Decoders(workers) as decoders:
+            folders.make(folder)
+            with folders.locked(folder):
+                _check_folder(folder, backbone)
+                folders.remove_remains(folder)
+                if not (folder / START).exists():
+                    files.write_json(folder / START, dict(backbone.record))
+                work = _Work(videos, folder, backbone, decoders)
                 return work.run(labels, subsets)
     except OSError as error:
         place = error.filename or folder
         raise errors.InputError(f"{place}: {error.strerror or error}") from error
-    except concurrent.futures.process.BrokenProcessPool:
-        raise errors.InputError(
-            f"{folder}: a process that decodes has died, perhaps for lack of memory;"
-            " the same command goes on, with fewer --workers if need be"
-        ) from None
 
 
 def estimate(
@@ -223,13 +237,16 @@ def estimate(
     Raises:
       InputError: no video can be read.
     """
-    with _Decoders(workers) as pool:
-        bound = pool._max_workers
-        waiting = {n: pool.submit(_scan, p, backbone.grid) for n, p in videos.items()}
+    with _Decoders(workers) as decoders:
+        bound = decoders.count
+        waiting = {
+            name: decoders.submit(_scan, path, backbone.grid)
+            for name, path in videos.items()
+        }
         facts, reasons = {}, []
-        for name, future in waiting.items():
+        for name, job in waiting.items():
             try:
-                facts[name] = future.result()
+                facts[name] = job.result()
             except errors.InputError as error:
                 reasons.append(str(error))
         if not facts:
@@ -237,8 +254,8 @@ def estimate(
         longest = max(facts, key=lambda name: facts[name].snippets)
         count = min(backbone.chunk, facts[longest].snippets)
         start = time.monotonic()
-        args = (videos[longest], backbone.inputs, 0, count)
-        made = pool.submit(_made, *args).result()
+        part = (facts[longest], backbone.inputs, 0, count)
+        made = decoders.submit(_made, videos[longest], *part).result()
         decoding = (time.monotonic() - start) / count
     backbone.apply(made)  # Compiles.
     start = time.monotonic()
@@ -290,10 +307,10 @@ class _Work:
         videos: Mapping[str, pathlib.Path],
         folder: pathlib.Path,
         backbone: Backbone,
-        pool: "_Decoders",
+        decoders: "_Decoders",
     ) -> None:
         self._videos, self._folder = videos, folder
-        self._backbone, self._pool = backbone, pool
+        self._backbone, self._decoders = backbone, decoders
         self._left_out: dict[str, str] = {}
         self._streams = backbone.streams
 
@@ -305,6 +322,8 @@ class _Work:
         """Computes what is not there, and writes the folder."""
         with logs.stop_requests() as stop:
             facts, kept = self._scan(stop)
+            if kept and not all(self._streams.widths):
+                self._streams = self._stored_streams(min(kept))
             todo = [name for name in facts if name not in kept]
             self._compute({name: facts[name] for name in todo}, stop)
         done = {name: facts[name] for name in facts if name not in self._left_out}
@@ -335,16 +354,17 @@ class _Work:
                 facts[name] = known
                 if self._is_done(name, known):
                     kept.add(name)
+                    shutil.rmtree(self._work(name), ignore_errors=True)
             else:
-                waiting[name] = self._pool.submit(_scan, path, self._backbone.grid)
+                waiting[name] = self._decoders.submit(_scan, path, self._backbone.grid)
         with logs.progress_bar("scan", total=len(waiting)) as bar:
-            for name, future in waiting.items():
+            for name, job in waiting.items():
                 try:
-                    facts[name] = future.result()
+                    facts[name] = job.result()
                 except errors.InputError as error:
                     self._left_out[name] = str(error)
                 bar.update()
-                self._check_stop(stop, waiting.values())
+                self._check_stop(stop)
         order = [name for name in self._videos if name in facts]
         return {name: facts[name] for name in order}, kept
 
@@ -352,7 +372,7 @@ class _Work:
         """What an earlier start has found of a video, if it is the same file."""
         path = self._folder / _WORK / f"{name}.json"
         try:
-            facts = Facts(**files.read_json(path))
+            facts = Facts(**files.read_checked_json(path))
             now = os.stat(self._videos[name])
         except (errors.InputError, TypeError, OSError):
             return None
@@ -368,7 +388,12 @@ class _Work:
             ]
         except errors.InputError:
             return False
-        return all(header.shape[0] == facts.snippets for header in headers)
+        widths = [
+            known or header.shape[-1]
+            for known, header in zip(self._streams.widths, headers, strict=True)
+        ]
+        shapes = [(facts.snippets, width) for width in widths]
+        return [header.shape for header in headers] == shapes
 
     def _compute(self, todo: dict[str, Facts], stop: list[int]) -> None:
         """Computes the chunks of videos in order, a few ahead in the processes."""
@@ -378,62 +403,86 @@ class _Work:
             folders.remove_remains(self._folder / stream)
         chunks = self._chunks(todo)
         ahead: collections.deque = collections.deque()
-        bound = 2 * self._pool._max_workers
+        bound = 2 * self._decoders.count
         with logs.progress_bar("extract", total=total) as bar:
             while True:
                 while len(ahead) < bound and (chunk := next(chunks, None)):
                     name, first, last = chunk
-                    if (self._work(name) / f"{first:09}.npz").exists():
-                        ahead.append((name, first, last, None))
-                        continue
-                    args = (self._videos[name], self._backbone.inputs, first, last)
-                    ahead.append((name, first, last, self._pool.submit(_made, *args)))
+                    job = None
+                    if not self._is_kept(name, first, last):
+                        part = (todo[name], self._backbone.inputs, first, last)
+                        path = self._videos[name]
+                        job = self._decoders.submit(_made, path, *part)
+                    ahead.append((name, first, last, job))
                 if not ahead:
                     return
-                name, first, last, future = ahead.popleft()
-                if name not in self._left_out:
-                    self._take(name, first, last, future)
-                    if last == todo[name].snippets and name not in self._left_out:
-                        self._finish(name, todo[name])
+                name, first, last, job = ahead.popleft()
+                if job is not None and name not in self._left_out:
+                    self._take(name, first, last, job)
+                if last == todo[name].snippets and name not in self._left_out:
+                    self._finish(name, todo[name])
                 bar.update(last - first)
-                pending = [one for *_, one in ahead if one is not None]
-                self._check_stop(stop, pending)
+                self._check_stop(stop)
 
     def _chunks(self, todo: dict[str, Facts]) -> Iterator[tuple[str, int, int]]:
         """Video, first snippet and the one after the last, of all that is to be done."""
         for name, facts in todo.items():
             self._begin(name, facts)
-            for first in range(0, facts.snippets, self._backbone.chunk):
+            for first, last in self._parts(facts):
                 if name not in self._left_out:
-                    last = min(first + self._backbone.chunk, facts.snippets)
                     yield name, first, last
+
+    def _parts(self, facts: Facts) -> Iterator[tuple[int, int]]:
+        """First snippet and the one after the last of each chunk of a video."""
+        size = self._backbone.chunk
+        for first in range(0, facts.snippets, size):
+            yield first, min(first + size, facts.snippets)
 
     def _work(self, name: str) -> pathlib.Path:
         return self._folder / _WORK / name
+
+    def _chunk(self, name: str, first: int, last: int) -> pathlib.Path:
+        """The file of a chunk, which other sizes of chunks do not have."""
+        return self._work(name) / f"{first:09}-{last:09}.npz"
+
+    def _is_kept(self, name: str, first: int, last: int) -> bool:
+        """Whether the features of a chunk are there, whole and as the others."""
+        try:
+            found = arrays.read_members(self._chunk(name, first, last))
+            self._check(found, name, first, last)
+        except (errors.InputError, KeyError):
+            return False
+        return True
 
     def _begin(self, name: str, facts: Facts) -> None:
         """Makes the folder of a video's chunks; those of another file go."""
         if self._known(name) is None:
             shutil.rmtree(self._work(name), ignore_errors=True)
+            # Before anything says that the new file is known: they may be as long.
+            for stream in self._streams.names:
+                path = self._folder / stream / f"{name}.npy"
+                if path.exists():
+                    path.unlink()
+                    folders.sync(path.parent)
             folders.make(self._work(name))
             path = self._folder / _WORK / f"{name}.json"
-            files.write_json(path, facts._asdict())
+            files.write_checked_json(path, facts._asdict())
         folders.make(self._work(name))
         folders.remove_remains(self._work(name))
 
-    def _take(self, name: str, first: int, last: int, future: Any) -> None:
+    def _take(
+        self, name: str, first: int, last: int, job: concurrent.futures.Future
+    ) -> None:
         """Computes and keeps the features of a chunk."""
-        if future is None:
-            return
         try:
-            made = future.result()
+            made = job.result()
         except errors.InputError as error:
             self._left_out[name] = str(error)
             shutil.rmtree(self._work(name), ignore_errors=True)
             return
         found = self._backbone.apply(made)
         self._check(found, name, first, last)
-        path = self._work(name) / f"{first:09}.npz"
+        path = self._chunk(name, first, last)
         with files.open_atomic(path, "wb", is_bulk=True) as file:
             np.savez(file, **{s: np.asarray(found[s]) for s in self._streams.names})
 
@@ -445,6 +494,10 @@ class _Work:
         names, widths = self._streams.names, self._streams.widths
         if not all(widths):
             widths = tuple(np.shape(found[stream])[-1] for stream in names)
+            if not all(widths):
+                raise errors.InputError(
+                    f"{place}: found features of no numbers, expected some"
+                )
             self._streams = streams_lib.Streams(names, widths)
         for stream, width in zip(names, widths, strict=True):
             shape = np.shape(found[stream])
@@ -462,8 +515,7 @@ class _Work:
 
     def _finish(self, name: str, facts: Facts) -> None:
         """Joins the chunks of a video."""
-        starts = range(0, facts.snippets, self._backbone.chunk)
-        paths = [self._work(name) / f"{first:09}.npz" for first in starts]
+        paths = [self._chunk(name, *part) for part in self._parts(facts)]
         for stream in self._streams.names:
             target = self._folder / stream / f"{name}.npy"
             with files.open_atomic(target, "wb", is_bulk=True) as file:
@@ -483,11 +535,9 @@ class _Work:
         widths = tuple(arrays.read_header(path).shape[1] for path in paths)
         return streams_lib.Streams(names, widths)
 
-    def _check_stop(self, stop: list[int], pending: Iterable[Any]) -> None:
+    def _check_stop(self, stop: list[int]) -> None:
         """Ends where a signal has come."""
         if stop:
-            for future in pending:
-                future.cancel()
             raise errors.Interrupted(
                 stop[0], "stopped; the same command goes on from there"
             )
@@ -541,7 +591,7 @@ def _check_folder(folder: pathlib.Path, backbone: Backbone) -> None:
                 " empty folder"
             )
         return
-    found, wanted = files.read_json(path), json.loads(json.dumps(dict(backbone.record)))
+    found, wanted = _values(files.read_json(path)), _values(dict(backbone.record))
     if found != wanted:
         before = found if isinstance(found, dict) else {}
         names = sorted({*before, *wanted})
@@ -550,6 +600,16 @@ def _check_folder(folder: pathlib.Path, backbone: Backbone) -> None:
             f"{folder}: holds features made otherwise: {name} {before.get(name)!r},"
             f" expected {wanted.get(name)!r}; choose another folder"
         )
+
+
+def _values(record: Any) -> Any:
+    """A record as JSON has it, without where files are: they may move."""
+    content = json.loads(json.dumps(record))
+    if isinstance(content, dict) and isinstance(content.get("weights"), list):
+        for item in filter(lambda item: isinstance(item, dict), content["weights"]):
+            if item.get("sha256"):
+                item.pop("file", None)
+    return content
 
 
 def _annotations(
@@ -602,42 +662,132 @@ def _notes(
 # What follows runs in the processes that decode.
 
 
-class _Decoders(concurrent.futures.ProcessPoolExecutor):
-    """Processes that decode.
+_ASKING = (signal.SIGINT, signal.SIGTERM)
+
+
+class _Decoders:
+    """Processes that decode, each with a thread that waits for it.
+
+    One that a file has ended, by a fault or for lack of memory, is started again.
 
     Attributes:
-      count: how many there are.
+      count: how many there are, once they are needed.
     """
 
     def __init__(self, workers: int | None) -> None:
         if workers is not None and workers < 1:
             raise errors.InputError(f"--workers: found {workers}, expected 1 or more")
         self.count = workers or os.cpu_count() or 1
-        # A process with threads, as JAX has, cannot be forked.
-        context = multiprocessing.get_context("spawn")
-        super().__init__(self.count, mp_context=context, initializer=_begin_decoding)
+        # A process with threads, as JAX has, cannot be forked. One that has only
+        # imported what decodes can, and is.
+        self._context = multiprocessing.get_context("forkserver")
+        _start_server()
+        self._threads = concurrent.futures.ThreadPoolExecutor(self.count)
+        self._own = threading.local()
+        self._lock = threading.Lock()
+        self._processes: list[Any] = []
+        self._has_ended = False
 
-    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
-        """Ends the processes, at once where something was raised."""
-        if kind is not None:
-            # Python 3.14 has terminate_workers() for this.
-            for process in list((self._processes or {}).values()):
-                process.terminate()
-        self.shutdown(wait=True, cancel_futures=True)
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Ends the processes at once, whatever they do."""
+        with self._lock:
+            self._has_ended = True
+            for process in self._processes:
+                process.kill()
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        for process in self._processes:
+            process.join()
+
+    def submit(
+        self, function: Callable[..., Any], path: pathlib.Path, *arguments: Any
+    ) -> concurrent.futures.Future:
+        """Begins a call for a file; what it raises is an InputError that names it."""
+        return self._threads.submit(self._call, function, path, *arguments)
+
+    def _call(
+        self, function: Callable[..., Any], path: pathlib.Path, *arguments: Any
+    ) -> Any:
+        """What a process makes; runs in a thread."""
+        for _ in range(2):  # Another one may have taken the memory.
+            try:
+                connection = self._connection()
+                connection.send((function, path, *arguments))
+                found = connection.recv()
+            except (EOFError, ConnectionError):
+                self._own.connection = None
+                continue
+            if isinstance(found, errors.InputError):
+                raise found
+            return found
+        raise errors.InputError(
+            f"{path}: the process that decodes it has died, perhaps for lack of memory"
+        )
+
+    def _connection(self) -> Any:
+        """The thread's process, started where it has none."""
+        if getattr(self._own, "connection", None) is None:
+            here, there = self._context.Pipe()
+            process = self._context.Process(target=_answer, args=(there,), daemon=True)
+            with self._lock:
+                if self._has_ended:
+                    raise EOFError
+                process.start()
+                self._processes.append(process)
+            # So that the end of the process is the end of what can be read.
+            there.close()
+            self._own.connection = here
+        return self._own.connection
 
 
-def _begin_decoding() -> None:
-    """Leaves signals to the first process, and ends when that does."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+def _start_server() -> None:
+    """Starts the process that others are forked from, unless it runs."""
+    forkserver.set_forkserver_preload([__name__])
+    resource_tracker.ensure_running()  # It unblocks signals when it starts.
+    # The processes inherit it: signals are for the first one alone.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ASKING)
+    # It would look for modules in the present folder first, whatever is there.
+    usual = {name: os.environ.get(name) for name in ("PYTHONPATH", "PYTHONSAFEPATH")}
+    os.environ["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, sys.path))
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        forkserver.ensure_running()
+    finally:
+        for name, value in usual.items():
+            if value is None:
+                os.environ.pop(name)
+            else:
+                os.environ[name] = value
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _answer(connection: Any) -> None:
+    """Makes what is asked for, until the first process ends."""
+    for number in _ASKING:
+        signal.signal(number, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
+    assert parent is not None
 
     def watch() -> None:
         parent.join()
         os._exit(0)
 
-    if parent is not None:
-        threading.Thread(target=watch, daemon=True).start()
+    threading.Thread(target=watch, daemon=True).start()
+    with contextlib.suppress(EOFError, ConnectionError):
+        while True:
+            function, path, *arguments = connection.recv()
+            try:
+                answer = function(path, *arguments)
+            except errors.InputError as error:
+                answer = error
+            except MemoryError:
+                answer = errors.InputError(f"{path}: takes more memory than there is")
+            except (ArithmeticError, LookupError, OSError, ValueError) as error:
+                reason = getattr(error, "strerror", None) or str(error)
+                answer = errors.InputError(f"{path}: cannot be read: {reason}")
+            connection.send(answer)
 
 
 @functools.lru_cache(maxsize=4)
@@ -647,18 +797,10 @@ def _opened(path: pathlib.Path, size: int, changed: int) -> video_lib.Video:
     return video_lib.open_video(path)
 
 
-def _open(path: pathlib.Path) -> video_lib.Video:
-    try:
-        now = os.stat(path)
-    except OSError as error:
-        raise errors.InputError(f"{path}: {error.strerror}") from None
-    return _opened(path, now.st_size, now.st_mtime_ns)
-
-
 def _scan(path: pathlib.Path, grid: inputs.Grid) -> Facts:
     """What is known of a file."""
-    video = _open(path)
     now = os.stat(path)
+    video = _opened(path, now.st_size, now.st_mtime_ns)
     return Facts(
         size=now.st_size,
         changed=now.st_mtime_ns,
@@ -670,7 +812,13 @@ def _scan(path: pathlib.Path, grid: inputs.Grid) -> Facts:
 
 
 def _made(
-    path: pathlib.Path, made: inputs.Inputs, first: int, last: int
+    path: pathlib.Path, facts: Facts, made: inputs.Inputs, first: int, last: int
 ) -> dict[str, np.ndarray]:
-    """Inputs of the backbone for snippets of a file."""
-    return made(_open(path), first, last)
+    """Inputs of the backbone for snippets of a file that was scanned."""
+    found = made(_opened(path, facts.size, facts.changed), first, last)
+    now = os.stat(path)
+    if (now.st_size, now.st_mtime_ns) != (facts.size, facts.changed):
+        raise errors.InputError(
+            f"{path}: was changed while it was read; the same command reads it again"
+        )
+    return found

@@ -35,6 +35,8 @@ FLOWS = 5
 # Of the backbone that needs no weights: frames as (width, height), and those a second.
 BLOCKS_SIZE = (96, 72)
 PAIR_RATE = 15
+# Pairs that are compared at a time, which bounds the memory of long snippets.
+_PAIRS = 512
 
 
 class Grid(NamedTuple):
@@ -161,14 +163,21 @@ class Blocks:
     def _motion(
         self, video: video_lib.Video, first: int, last: int, size: video_lib.Size
     ) -> np.ndarray:
-        """The mean over the pairs that begin in each snippet, one at least."""
-        borders = np.arange(first, last + 1) * self.grid.seconds(video) * PAIR_RATE
+        """The mean over the pairs that begin in each snippet, one at least.
+
+        None begins after the end of the video, where nothing moves.
+        """
+        seconds = np.arange(first, last + 1) * self.grid.seconds(video)
+        borders = np.minimum(seconds, video.duration) * PAIR_RATE
         starts = np.ceil(borders - 1e-6).astype(int)
         ends = np.maximum(starts[1:], starts[:-1] + 1)
         pairs = np.arange(starts[0], max(ends[-1], starts[-1]) + 1)
         shown = video_lib.number_at(video, (pairs + 0.5) / PAIR_RATE)
-        found = pictures(video, shown, size)
-        motion = blocks.difference_blocks(found[:-1], found[1:])
+        parts = []
+        for at in range(0, len(pairs) - 1, _PAIRS):
+            found = pictures(video, shown[at : at + _PAIRS + 1], size)
+            parts.append(blocks.difference_blocks(found[:-1], found[1:]))
+        motion = np.concatenate(parts)
         own = zip(starts[:-1] - starts[0], ends - starts[0], strict=True)
         return np.stack([motion[start:end].mean(axis=0) for start, end in own])
 
@@ -188,7 +197,7 @@ class TwoStream:
 
     grid: Grid
     names: tuple[str, ...]
-    method: str
+    method: flow.Method
     cache: str = ""
 
     def __call__(

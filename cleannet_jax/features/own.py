@@ -5,8 +5,8 @@ the snippet, (D,), or of each frame, (n, D), which are averaged; then it is give
 frames of several snippets at once. It may return arrays of NumPy, JAX or PyTorch.
 """
 
+import functools
 import importlib
-import os
 import pathlib
 import runpy
 import sys
@@ -30,7 +30,8 @@ _DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)
 def function_named(name: str) -> Any:
     """Returns what MODULE:FUNCTION or FILE.py:FUNCTION names.
 
-    Modules are looked for in the present folder too.
+    Modules are looked for in the present folder too, after all others: what decodes
+    looks for its own there as well.
 
     Raises:
       InputError: there is none, importing fails, or it cannot be called.
@@ -38,22 +39,36 @@ def function_named(name: str) -> Any:
     place, _, attribute = name.rpartition(":")
     try:
         if place.endswith(".py"):
-            if not pathlib.Path(place).is_file():
+            path = pathlib.Path(place).resolve()
+            if not path.is_file():
                 raise errors.InputError(f"--backbone: {place}: no such file")
-            found = runpy.run_path(place).get(attribute)
+            found = _run(path, path.stat().st_mtime_ns).get(attribute)
         else:
-            if os.getcwd() not in sys.path:
-                sys.path.insert(0, os.getcwd())
+            _look_in(pathlib.Path.cwd())
             found = getattr(importlib.import_module(place), attribute, None)
     except errors.InputError:
         raise
-    except Exception as error:  # Of code that is not ours.
+    except (Exception, SystemExit) as error:  # Of code that is not ours.
         raise errors.InputError(f"--backbone: {name}: {_raised(error)}") from error
     if not callable(found):
         raise errors.InputError(
             f"--backbone: {name}: found no function {attribute!r} in {place}"
         )
     return found
+
+
+@functools.lru_cache(maxsize=4)
+def _run(path: pathlib.Path, changed: int) -> dict[str, Any]:
+    """What a file defines, run once: it may read a network."""
+    del changed
+    _look_in(path.parent)
+    return runpy.run_path(str(path))
+
+
+def _look_in(folder: pathlib.Path) -> None:
+    """Lets modules in a folder be imported, unless others have their names."""
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
 
 
 def features(function: Function, frames: np.ndarray, name: str) -> np.ndarray:
@@ -111,15 +126,24 @@ def called(function: Callable[[Any], Any], given: Any, name: str) -> np.ndarray:
       InputError: it raises; the message says where.
     """
     try:
-        return np.asarray(function(given)).astype(np.float32)
-    except Exception as error:  # Of code that is not ours.
+        found = np.asarray(function(given))
+        if found.dtype.kind != "c":
+            # What becomes infinite is said where features are looked at.
+            with np.errstate(over="ignore", invalid="ignore"):
+                return found.astype(np.float32)
+    except (Exception, SystemExit) as error:  # Of code that is not ours.
         raise errors.InputError(f"{name}: {_raised(error)}") from error
+    raise errors.InputError(f"{name}: returned complex numbers, expected real ones")
 
 
-def _raised(error: Exception) -> str:
-    """What code of somebody else raised, and where."""
+def _raised(error: Exception | SystemExit) -> str:
+    """What code of somebody else raised, and where, in one line."""
     last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"raised {type(error).__name__} at {last.filename}:{last.lineno}: {error}"
+    place = f"{last.filename}:{last.lineno}"
+    text = str(error)
+    if isinstance(error, SyntaxError):
+        place, text = f"{error.filename}:{error.lineno}", str(error.msg)
+    return f"raised {type(error).__name__} at {place}: {' '.join(text.split())}"
 
 
 def open_onnx(path: str, size: int, count: int) -> tuple[Function, int, int]:

@@ -12,6 +12,7 @@ be left out, which are named; or 2 with the reason in one line.
 """
 
 import argparse
+import os
 import pathlib
 from typing import Any
 
@@ -149,7 +150,7 @@ def run(parsed: argparse.Namespace) -> int:
     from cleannet_jax.programs import compilation
 
     compilation.cache(parsed.compilation_cache)
-    videos = extract.find_videos(parsed.videos)
+    videos = extract.find_videos(parsed.videos, written=parsed.to)
     _check_apart(parsed)
     labels = parsed.labels and annotation_files.read_annotations(parsed.labels)
     backbone = backbones.create(settings(parsed))
@@ -218,9 +219,11 @@ def _classes(path: str | None) -> tuple[str, ...]:
 
 def _check_apart(parsed: argparse.Namespace) -> None:
     """Raises an InputError if --to is a folder that is searched for videos."""
-    folder = pathlib.Path(parsed.to).resolve()
+    # Not `Path.resolve`, which raises for links that lead to each other.
+    folder = os.path.realpath(parsed.to)
     for given in parsed.videos:
-        if pathlib.Path(given).resolve() == folder:
+        if os.path.realpath(given) == folder:
+            what = "the folder of the videos" if os.path.isdir(given) else "a video"
             raise errors.InputError(
-                f"--to: {parsed.to} is the folder of the videos; choose another one"
+                f"--to: {parsed.to} is {what}; choose another folder"
             )

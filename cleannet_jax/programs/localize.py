@@ -264,7 +264,7 @@ def _run_on_videos(parsed: argparse.Namespace) -> int:
         run = pathlib.Path(paths.pop(0))
         changes = {"weights": tuple(parsed.weights)} if parsed.weights else {}
         backbone = in_videos.backbone_of(run, **changes)
-    videos = extract.find_videos(paths)
+    videos = extract.find_videos(paths, written=parsed.out)
     out = pathlib.Path(parsed.out)
     in_videos.check_folder(out)
     if parsed.dry_run:

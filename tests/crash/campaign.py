@@ -12,9 +12,14 @@ import pathlib
 import random
 import shutil
 import signal
+import sys
 import tempfile
 import threading
 import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+
+import videos
 
 from . import commands, points, server
 
@@ -48,7 +53,11 @@ class Campaign:
         self.failures, self.counts = [], collections.Counter()
         self.took, self.wanted, self._waiting = {}, {}, []
         shutil.copytree(data, self.inputs / "data")
-        if set(names) - {"convert", "ablate"} or not names:
+        if set(names) & set(commands.OF_VIDEOS):
+            (self.inputs / "videos").mkdir()
+            for name, frames in (("a", 25), ("b", 40)):
+                videos.make_video(self.inputs / f"videos/{name}.mp4", frames)
+        if set(names) - {"convert", "ablate", *commands.OF_VIDEOS} or not names:
             self._whole("train")
             shutil.copytree(self.folder / "whole/train/out", self.inputs / "run")
         if set(names) & {"score", "fuse-weight"}:

@@ -26,7 +26,12 @@ COMMANDS = {
     " --tiou 0.5 --out weight.json",
     "ablate": "ablate --dataset thumos14 --data {inputs}/data --methods plain,t"
     f" --seeds 1 {_TINY} --out out",
+    "extract": "extract {inputs}/videos --to out --backbone blocks --workers 1"
+    " --snippets-per-second 100",
 }
+
+# What none of the commands but its own reads.
+OF_VIDEOS = ("extract",)
 
 # What is no promise: when and where it was, how far training was, events for TensorBoard.
 _OTHER = re.compile(

@@ -22,9 +22,11 @@ def import_all():
     import cleannet_jax.ablate
     import cleannet_jax.convert
     import cleannet_jax.experiment
+    import cleannet_jax.features.backbones
     import cleannet_jax.fuse_weight
     import cleannet_jax.programs.ablate
     import cleannet_jax.programs.convert
+    import cleannet_jax.programs.extract
     import cleannet_jax.programs.fuse_weight
     import cleannet_jax.programs.localize
     import cleannet_jax.programs.score

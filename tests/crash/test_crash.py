@@ -38,6 +38,11 @@ def test_a_sample_of_training_and_localizing():
     assert found.count("operations passed") == 2
 
 
+def test_a_sample_of_extracting():
+    pytest.importorskip("av", reason="no PyAV")
+    assert "operations passed" in campaign("--sample", "20", "--only", "extract")
+
+
 @pytest.mark.slow
 def test_all_of_it():
     campaign("--full")
