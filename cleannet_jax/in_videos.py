@@ -58,7 +58,7 @@ def backbone_of(run: pathlib.Path, **changes: Any) -> extract.Backbone:
 
     Args:
       run: its folder.
-      changes: of `backbones.Settings`: where weights are now.
+      changes: of `backbones.Settings`: where weights, or a file of your own, are now.
 
     Raises:
       InputError: the run's features come from elsewhere, or the backbone is another
@@ -74,8 +74,11 @@ def backbone_of(run: pathlib.Path, **changes: Any) -> extract.Backbone:
     settings = backbones.settings_of(model.extraction, str(run))
     backbone = backbones.create(dataclasses.replace(settings, **changes))
     before, now = _as_values(model.extraction), _as_values(backbone.record)
-    if before != now:
-        name = next(key for key in {**before, **now} if before.get(key) != now.get(key))
+    names = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+    if names == ["network"] and ".py:" in settings.backbone:
+        print(f"note: {settings.backbone} has changed since {run} was trained")
+    elif names:
+        name = names[0]
         raise errors.InputError(
             f"{run}: was trained on features made otherwise: {name}"
             f" {before.get(name)!r}, found {now.get(name)!r}"
@@ -84,10 +87,13 @@ def backbone_of(run: pathlib.Path, **changes: Any) -> extract.Backbone:
 
 
 def _as_values(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A record as JSON has it, without where files are."""
+    """A record as JSON has it, without where files are; digests say which they are."""
     content = json.loads(json.dumps(dict(record)))
     weights = content.get("weights", ())
-    return content | {"weights": [item.get("sha256") for item in weights]}
+    content |= {"weights": [item.get("sha256") for item in weights]}
+    if "network" in content:
+        content["backbone"] = pathlib.PurePath(content["backbone"]).name
+    return content
 
 
 def localize_with(

@@ -78,6 +78,16 @@ def test_the_same_command_computes_what_is_new_or_changed(folder):
     assert "3 videos (0 now, 3 before)" in run(folder).stdout
 
 
+def test_a_folder_can_grow_by_other_videos(folder):
+    (folder / "labels.csv").write_text("id,labels\na,run\n")
+    run(folder, "--labels", folder / "labels.csv")
+    new = make.make_video(folder / "c.mp4", 25)
+    done = programs.run("extract", new, "--to", folder / "out", *BLOCKS)
+    assert done.returncode == 0 and "2 other videos" in done.stdout, done.stderr
+    database = json.loads((folder / "out/annotations.json").read_text())["database"]
+    assert set(database) == {"a", "b", "c"} and database["a"]["labels"] == ["run"]
+
+
 def test_chunks_and_processes_change_no_bit(folder):
     backbone = backbones.create(
         backbones.Settings(backbone="blocks", snippets_per_second=4)

@@ -121,6 +121,34 @@ def test_runs_on_other_features_say_so(place, tmp_path):
     assert not (tmp_path / "found").exists()
 
 
+def test_a_backbone_of_your_own_may_move_and_change(place, tmp_path):
+    own = tmp_path / "own.py"
+    own.write_text("def mean(x): return x.reshape(len(x), -1, 3).mean(axis=1) / 255")
+    done = programs.run(
+        *("extract", place / "videos", "--to", tmp_path / "features"),
+        *("--labels", place / "labels.csv", "--frame-size", 16),
+        *("--frames-per-snippet", 1, "--backbone", f"{own}:mean"),
+    )
+    assert done.returncode == 0, done.stderr
+    done = programs.run(
+        *("train", "--dataset", "thumos14", "--data", tmp_path / "features"),
+        *("--out", tmp_path / "run", *SHORT, "--head-steps", 2),
+    )
+    assert done.returncode == 0, done.stderr
+    own = own.rename(place / "own.py")
+    command = ("localize", tmp_path / "run", place / "new.mp4", "--out", tmp_path / "o")
+    done = programs.run(*command)
+    assert done.returncode == 2 and "no such file" in done.stderr
+    own.write_text(own.read_text() + "\n# the same\n")
+    done = programs.run(*command, "--backbone", f"{own}:mean")
+    assert done.returncode == 0, done.stderr
+    assert "has changed since" in done.stdout
+    other = place / "other.py"
+    other.write_text("def mean(x): return x.mean(axis=(1, 2))")
+    done = programs.run(*command, "--backbone", f"{other}:mean")
+    assert done.returncode == 2 and "made otherwise: backbone" in done.stderr
+
+
 TOWERS = """
 import numpy as np
 

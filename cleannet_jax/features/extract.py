@@ -332,8 +332,20 @@ class _Work:
             raise errors.InputError(f"{self._folder}: no video can be read: {reason}")
         if not all(self._streams.widths):
             self._streams = self._stored_streams(next(iter(done)))
-        found = _annotations(done, labels, subsets[0], self._folder / _ANNOTATIONS)
         notes = _notes(done, self._left_out, labels)
+        path = self._folder / _ANNOTATIONS
+        found = _annotations(done, labels, subsets[0], path)
+        earlier = self._earlier()
+        if earlier:
+            before = annotations_lib.read_annotations(path).videos
+            known = labels.videos if labels else {}
+            found.videos.update(
+                {n: before[n] for n in earlier if n in before and n not in known}
+            )
+            done = done | {
+                name: earlier[name] for name in found.videos if name in earlier
+            }
+            notes += (f"{len(earlier)} other videos were there before, and stay",)
         report = Report(
             str(self._folder),
             self._streams,
@@ -367,6 +379,21 @@ class _Work:
                 self._check_stop(stop)
         order = [name for name in self._videos if name in facts]
         return {name: facts[name] for name in order}, kept
+
+    def _earlier(self) -> dict[str, Facts]:
+        """What is known of videos that are not asked for now, and whose features stay."""
+        found = {}
+        paths = sorted((self._folder / _WORK).glob("*.json"))
+        for path in paths if (self._folder / _ANNOTATIONS).exists() else ():
+            name = path.stem
+            if name not in self._videos and not name.startswith("."):
+                try:
+                    facts = Facts(**files.read_checked_json(path))
+                except (errors.InputError, TypeError):
+                    continue
+                if self._is_done(name, facts):
+                    found[name] = facts
+        return found
 
     def _known(self, name: str) -> Facts | None:
         """What an earlier start has found of a video, if it is the same file."""

@@ -115,7 +115,8 @@ def _add_video_options(made: options.Parser) -> None:
     made.add_option(
         "--backbone",
         metavar="NAME",
-        help="MODULE:FUNCTION or FILE.py:FUNCTION with an attribute `text`",
+        help="MODULE:FUNCTION or FILE.py:FUNCTION with an attribute `text`; for a run"
+        " where the file of its backbone is now",
         group=group,
     )
     made.add_option(
@@ -263,6 +264,8 @@ def _run_on_videos(parsed: argparse.Namespace) -> int:
     else:
         run = pathlib.Path(paths.pop(0))
         changes = {"weights": tuple(parsed.weights)} if parsed.weights else {}
+        if parsed.backbone:
+            changes["backbone"] = parsed.backbone
         backbone = in_videos.backbone_of(run, **changes)
     videos = extract.find_videos(paths, written=parsed.out)
     out = pathlib.Path(parsed.out)
@@ -299,7 +302,8 @@ def _check_options(parsed: argparse.Namespace) -> None:
     # Words that are files at the end are the videos: an option takes all that follows.
     while parsed.text and pathlib.Path(parsed.text[-1]).exists():
         parsed.paths.append(parsed.text.pop())
-    for name in (*_OF_FEATURES, *(() if parsed.text else _OF_WORDS)):
+    of_words = () if parsed.text else [name for name in _OF_WORDS if name != "backbone"]
+    for name in (*_OF_FEATURES, *of_words):
         if getattr(parsed, name) is not None:
             what = "words: --text" if name in _OF_WORDS else "features, not for videos"
             raise errors.InputError(f"--{name.replace('_', '-')}: is for {what}")
