@@ -299,6 +299,8 @@ BY_ENDING: dict[str, Sequence[Mutator]] = {
     ".pt": (generic, members),
     ".pkl": (generic, operations),
     ".h5": (generic,),
+    ".caffemodel": (generic,),
+    ".safetensors": (generic,),
     "json": (generic, tree, words),
     "csv": (generic, words),
     "txt": (generic, words),

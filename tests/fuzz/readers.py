@@ -26,6 +26,7 @@ from cleannet_jax.data.detections import (
 from cleannet_jax.data.feature_files import found as found_lib
 from cleannet_jax.data.feature_files import table as kinds
 from cleannet_jax.data.layouts import autoloc_truth, layout, pickled
+from cleannet_jax.features import caffe, weights
 
 _STREAMS = streams_lib.Streams(("rgb", "flow"), (3, 2))
 _Path = pathlib.Path
@@ -108,6 +109,8 @@ READERS: Mapping[str, tuple[str, Callable[[_Path], None]]] = {
     "torch": (".pt", _features),
     "pickle": (".pkl", _pickle),
     "hdf5": (".h5", _features),
+    "caffemodel": (".caffemodel", caffe.read_caffemodel),
+    "safetensors": (".safetensors", weights.read_state),
     "features-csv": ("features.csv", _features),
     "json": ("annotations.json", _json),
     "annotations": ("annotations.json", annotation_files.read_annotations),

@@ -131,6 +131,35 @@ def hdf5() -> bytes:
         return file.read()
 
 
+def caffemodel() -> bytes:
+    """A network of Caffe of one layer with two blobs, and one without."""
+    kernel = np.arange(6, dtype="<f4")
+    shape = _field(7, _field(1, b"\2\3"))  # dims, packed
+    blobs = _field(7, _field(5, kernel.tobytes()) + shape)
+    blobs += _field(7, b"\x08\1\x10\1\x18\1\x20\2" + _field(5, kernel[:2].tobytes()))
+    layer = _field(1, b"conv1") + _field(2, b"Convolution") + blobs
+    return _field(1, b"net") + _field(100, layer) + _field(100, _field(1, b"data"))
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """A field of a message: text, bytes or another message below 128 bytes."""
+    assert len(content) < 128
+    key = number << 3 | 2
+    head = bytes([key]) if key < 128 else bytes([key & 127 | 128, key >> 7])
+    return head + bytes([len(content)]) + content
+
+
+def safetensors() -> bytes:
+    """A file of two arrays and metadata."""
+    header = {
+        "__metadata__": {"record": "{}"},
+        "a": {"dtype": "F32", "shape": [4, 3], "data_offsets": [0, 48]},
+        "b": {"dtype": "F16", "shape": [], "data_offsets": [48, 50]},
+    }
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + VALUES.tobytes() + b"\0\x3c"
+
+
 def all_seeds() -> Mapping[str, list[bytes]]:
     """Returns files by their ending."""
     texts = {
@@ -162,6 +191,8 @@ def all_seeds() -> Mapping[str, list[bytes]]:
         ".pkl": pickles(),
         ".pt": [torch()],
         ".h5": [hdf5()],
+        ".caffemodel": [caffemodel()],
+        ".safetensors": [safetensors()],
         **{
             ending: [text.encode() for text in found] for ending, found in texts.items()
         },
