@@ -1,6 +1,7 @@
 """Instances to annotation tools and back: every tool by its documented format."""
 
 import json
+import math
 import pathlib
 
 import numpy as np
@@ -289,6 +290,8 @@ def result(*rows):
         ),
         ("label-studio", result(region(1, 3, 1.5)), "label: expected a name"),
         ("label-studio", result(region(1, 3, score="x")), "score: expected a number"),
+        ("label-studio", result(region(1, 10**400)), "end: expected the number"),
+        ("label-studio", result(region(1, 3, score=math.inf)), "score: .* finite"),
         ("via", [], "f: expected an object with the key 'attribute'"),
         ("via", changed(["view"], []), r"f: view: expected an object, found \[\]"),
         (
@@ -311,6 +314,15 @@ def result(*rows):
         ),
         ("fiftyone", {"labels": 3}, "f: labels: expected an object, found 3"),
         ("fiftyone", {"labels": {"a": 3}}, r"f: labels\['a'\]: expected a list"),
+        (
+            "fiftyone",
+            {
+                "labels": {
+                    "a": [{"label": "x", "timestamps": [1, 2], "confidence": "x"}]
+                }
+            },
+            r"f: labels\['a'\]\[0\].confidence: score: expected a number",
+        ),
         ("fiftyone", {"labels": {"a": [{}]}}, "expected the key 'label'"),
         (
             "fiftyone",
@@ -333,6 +345,40 @@ def test_what_is_not_as_expected_is_named(name, content, message):
     with pytest.raises(errors.InputError, match=message) as caught:
         tools.TOOLS[name].videos(content, "f")
     assert "\n" not in str(caught.value)
+
+
+ODD = [None, True, 3, -1, 1.5, "", [], {}, "x", math.nan, math.inf, 10**400, {"a": 1}]
+
+
+def changed_everywhere(content):
+    """The content with every value in turn replaced by every odd one."""
+    yield from ODD
+    items = content.items() if isinstance(content, dict) else enumerate(content)
+    for key, value in items:
+        inner = value if isinstance(value, dict | list) else []
+        for other in changed_everywhere(inner):
+            copy = content.copy()
+            copy[key] = other
+            yield copy
+
+
+@pytest.mark.parametrize("name", tools.TOOLS)
+def test_whatever_is_changed_is_read_or_refused_in_a_line(name):
+    found = [
+        video(videos_lib.Instance("x", (0, 1.2), 0.5), duration=9.0),
+        video(id="b", is_annotated=False),
+    ]
+    content = json.loads(json.dumps(tools.TOOLS[name].as_content(found)))
+    if name == "fiftyone":
+        content["classes"] = ["q"]
+        content["labels"]["b"].append({"label": 0, "support": [1, 2]})
+    for other in changed_everywhere(content):
+        try:
+            back = tools.TOOLS[name].videos(other, "f", fps=25.0)
+        except errors.InputError as error:
+            assert "\n" not in str(error)
+        else:
+            json.dumps(videos_lib.as_content(back), allow_nan=False)
 
 
 def test_a_labelling_configuration_escapes_labels():

@@ -99,12 +99,9 @@ def _instance(
     row: Any, names: Sequence[Any] | None, fps: float | None, where: str
 ) -> videos_lib.Instance:
     """A temporal detection as an instance."""
-    score = None
-    if isinstance(row, dict) and row.get("confidence") is not None:
-        score = schema.score({"score": row["confidence"]}, f"{where}.confidence")
-    return videos_lib.Instance(
-        _label(row, names, where), _segment(row, fps, where), score
-    )
+    label = _label(row, names, where)
+    score = videos_lib.score(row.get("confidence"), f"{where}.confidence")
+    return videos_lib.Instance(label, _segment(row, fps, where), score)
 
 
 def _label(row: Any, names: Sequence[Any] | None, where: str) -> str:

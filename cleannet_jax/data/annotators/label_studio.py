@@ -14,7 +14,6 @@ https://labelstud.io/guide/predictions
 """
 
 import dataclasses
-import math
 import os
 import pathlib
 import re
@@ -34,6 +33,8 @@ _CONTROL, _OBJECT = "category", "video"
 _MODEL = "cleannet"
 # What an upload puts in front of a file's name.
 _UPLOADED = re.compile(r"/upload/\d+/[0-9a-f]{8}-(?=.)")
+# Frames that a float counts one by one.
+_LAST = 1 << 53
 # What XML 1.0 has no way to write.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -188,7 +189,7 @@ def _instances(region: Any, fps: float, where: str) -> Iterator[videos_lib.Insta
     value = region.get("value") if isinstance(region, dict) else None
     if not isinstance(value, dict) or "ranges" not in value:
         return
-    score = None if region.get("score") is None else schema.score(region, where)
+    score = videos_lib.score(region.get("score"), where)
     labels = value.get("timelinelabels") or []
     if not schema.rows(labels, f"{where}.value.timelinelabels"):
         raise errors.InputError(
@@ -210,7 +211,7 @@ def _instances(region: Any, fps: float, where: str) -> Iterator[videos_lib.Insta
 def _frame(span: Any, key: str, where: str) -> float:
     """The number of a frame; 0 is before the first one, which is meant."""
     value = schema.field(span, key, where)
-    if type(value) not in (int, float) or not 0 <= value < math.inf:
+    if type(value) not in (int, float) or not 0 <= value <= _LAST:
         raise errors.InputError(
             f"{where}: {key}: expected the number of a frame, from 1, found"
             f" {reprlib.repr(value)}"

@@ -13,7 +13,7 @@ import numpy as np
 
 from cleannet_jax import errors
 from cleannet_jax.data import annotations as annotations_lib
-from cleannet_jax.data import faults, text
+from cleannet_jax.data import faults, schema, text
 from cleannet_jax.metrics import average_precision
 
 
@@ -123,6 +123,22 @@ def as_content(videos: Iterable[Video]) -> dict[str, Any]:
         "version": "VERSION 1.3",
         "database": {video.id: _entry(video) for video in videos},
     }
+
+
+def score(value: Any, where: str) -> float | None:
+    """Returns the score that a tool has for an instance; None where it has none.
+
+    Raises:
+      InputError: it is no finite number.
+    """
+    if value is None:
+        return None
+    found = schema.score({"score": value}, where)
+    if not math.isfinite(found):
+        raise errors.InputError(
+            f"{where}: score: expected a finite number, found {found}"
+        )
+    return found
 
 
 def by_id(videos: Iterable[Video], place: str) -> tuple[Video, ...]:
