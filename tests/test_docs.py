@@ -44,8 +44,8 @@ def run(command):
     return done
 
 
-def database(folder):
-    return json.loads((folder / "annotations.json").read_text())["database"]
+def database(folder, name="annotations.json"):
+    return json.loads((folder / name).read_text())["database"]
 
 
 def write_database(path, videos):
@@ -78,6 +78,38 @@ def test_detections(place, feature_folder):
     np.savez("proposals.npz", proposals=np.array([[2.0, 6.0]]))
     for command in commands("detections.md"):
         run(command)
+
+
+def test_annotators(place, feature_folder):
+    (feature_folder / "annotations.json").rename("annotations.json")
+    found = {
+        name: [{**row, "score": 0.5} for row in video["annotations"]]
+        for name, video in database(place).items()
+        if video["subset"] == "validation"
+    }
+    files.write_json(place / "found.json", {"results": found})
+    clips = place / "clips"
+    clips.mkdir()
+    for name in found:
+        (clips / f"{name}.mp4").touch()
+    # A person accepts all in each tool.
+    saved = {"tasks": "label_studio", "project": "via", "labels": "fiftyone"}
+    for command in commands("annotators.md"):
+        out = run(command).stdout
+        made = command.rpartition(" ")[2].removesuffix(".json")
+        if made in saved:
+            content = files.read_json(place / f"{made}.json")
+            for task in content if made == "tasks" else []:
+                (prediction,) = task.pop("predictions", [{"result": []}])
+                task["annotations"] = [{"result": prediction["result"]}]
+            files.write_json(place / f"from_{saved[made]}.json", content)
+        if made == "tasks":
+            assert "<TimelineLabels" in out
+    count = sum(map(len, found.values()))
+    for name in ("corrected", "corrected_in_via", "corrected_in_fiftyone"):
+        back = database(place, f"{name}.json")
+        assert back.keys() == found.keys()
+        assert sum(len(video["annotations"]) for video in back.values()) == count
 
 
 def test_labels(place, feature_folder):

@@ -29,6 +29,7 @@ PROGRAMS = {
     "fuse-weight": "choose how much they count beside a detector's own scores",
     "init": "describe a folder of features: write its manifest",
     "convert": "make a feature folder from another code base's features",
+    "annotate": "give actions to an annotation tool, and take them back corrected",
     "validate": "check a feature folder before it is trained on",
     "ablate": "compare methods over seeds: the paper's tables on any data",
     "table": "gather the results of several runs in one table",

@@ -1,0 +1,1 @@
+"""Annotation tools: instances out to be corrected by a person, and back."""
