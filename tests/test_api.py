@@ -28,6 +28,7 @@ FLOORS |= {
     "logs": 3,
     "runs": 3,
     "report": 5,
+    "pages": 5,
     "programs": 6,
     "__main__": 6,
 }
