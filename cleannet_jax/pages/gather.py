@@ -9,13 +9,13 @@ import collections
 import dataclasses
 import os
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from cleannet_jax import config as config_lib
-from cleannet_jax import errors, evaluate, experiment, logs, methods, results, runs
+from cleannet_jax import errors, evaluate, logs, methods, results, runs
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import files, variants
 from cleannet_jax.metrics import average_precision, diagnosis
@@ -165,29 +165,31 @@ def gather(
     Raises:
       InputError: a path is none of these, or nothing that was named can be shown.
     """
-    places = [pathlib.Path(path) for path in dict.fromkeys(map(os.fspath, paths))]
+    places = list(dict.fromkeys(map(pathlib.Path, paths)))
     notes: list[str] = []
-    ablation, comparisons = None, ()
+    ablation, title = None, ""
+    comparisons: Sequence[Mapping[str, Any]] = ()
     for place in places:
         if not place.exists():
             raise errors.InputError(f"{place}: no such file or folder")
     if len(places) == 1 and (places[0] / "cells").is_dir():
         ablation, comparisons = _ablation(places[0])
+        title = _titles(places)[0]
         places, note = _best_cell(places[0], ablation)
         notes.append(note)
     folders = [place for place in places if place.is_dir()]
     table = runs_report.collect(folders).rows if folders else ()
     entries, known = [], _Known(ground_truth, names)
     titles = _titles(places)
-    for place, title in zip(places, titles, strict=True):
+    for place, name in zip(places, titles, strict=True):
         if place.is_dir():
-            read = _run(place, title, data)
+            read = _run(place, name, data)
         else:
             if ground_truth is None:
                 raise errors.InputError(
                     f"{place}: a file of detections: expected --ground-truth FILE with it"
                 )
-            read = _Read(Entry(name=title, path=str(place)), place, rules or Rules())
+            read = _Read(Entry(name=name, path=str(place)), place, rules or Rules())
         entries.append(_evaluated(read, known, intervals=intervals))
     kept, more = _comparable(entries)
     videos = {}
@@ -196,7 +198,7 @@ def gather(
         ids = annotations_lib.ground_truth(annotations, subset=subset).videos
         videos = {name: annotations.videos[name] for name in ids}
     return Material(
-        title=" and ".join(titles[:2]) if len(titles) < 3 else f"{len(titles)} runs",
+        title=title or _title(titles),
         entries=tuple(kept),
         videos=videos,
         notes=(*notes, *more),
@@ -254,6 +256,11 @@ def _titles(places: Sequence[pathlib.Path]) -> list[str]:
     ]
 
 
+def _title(names: Sequence[str]) -> str:
+    """What the pages are called."""
+    return " and ".join(names) if len(names) < 3 else f"{len(names)} runs"
+
+
 def _ablation(folder: pathlib.Path) -> tuple[Any, list[Any]]:
     """What the table and the comparisons of an ablation hold."""
     if not (folder / "table.json").exists():
@@ -280,7 +287,7 @@ def _best_cell(
     seed = table["methods"][best]["seeds"][0]
     cell = folder / "cells" / f"{best}-seed{seed}"
     note = (
-        f"videos are those of {cell.name}, the method with the highest mean; for another"
+        f"Videos are those of {cell.name}, the method with the highest mean; for another"
         f" one: cleannet report {folder}/cells/NAME --out DIR"
     )
     return [cell], note
@@ -495,13 +502,15 @@ def _in_videos(
     by_ranked = _rows_by(ranking.video, len(ranking.videos))
     by_truth = _rows_by(truths.video, len(truths.videos))
     positives = collections.Counter(truths.labels[index] for index in truths.label)
+    scores = predictions.scores
+    assert scores is not None
     limits = np.array([positives[label] for label in predictions.labels], int)
     matches = outcomes.matches[k]
     is_false = (matches < 0) & (outcomes.place < limits[predictions.label])
     found = {}
     for index, name in enumerate(truths.videos):
         rows = by_video[own[name]] if name in own else np.zeros(0, int)
-        rows = rows[np.argsort(-predictions.scores[rows], kind="stable")]
+        rows = rows[np.argsort(-scores[rows], kind="stable")]
         instances = by_truth[index]
         places = {int(matches[row]): place for place, row in enumerate(rows)}
         matched = np.array([places.get(int(row), -1) for row in instances], int)
@@ -525,7 +534,8 @@ def _comparable(entries: Sequence[Entry]) -> tuple[list[Entry], list[str]]:
     first = next((entry for entry in entries if entry.report), None)
     if first is None or first.report is None:
         return list(entries), []
-    kept, notes = [first], []
+    kept = [first]
+    notes: list[str] = []
     for entry in entries:
         if entry is first:
             continue
@@ -571,6 +581,3 @@ def curve_breaks(entry: Entry) -> list[tuple[str, str, int]]:
         if wrong.size:
             found.append((curve.stage, curve.name, int(curve.steps[wrong[0]])))
     return found
-
-
-Progress = Callable[[int, int], None]

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from cleannet_jax import config as config_lib
@@ -120,7 +121,8 @@ def open_model(
       The model, the annotations of its data, and lines that say what cannot be had:
       then the model is None.
     """
-    config, findings = description.config, ()
+    config = description.config
+    findings: tuple[findings_lib.Finding, ...] = ()
     place = data or description.data
     try:
         if data is None and description.data == experiment.SAMPLE:
@@ -221,7 +223,7 @@ def _chosen(video: np.ndarray, config: config_lib.Config) -> np.ndarray:
     """The categories that a run localizes, by their scores [N] in the video."""
     most = methods.most_categories(config, len(video))
     categories, chosen = detection.choose_categories(
-        video, min_score=config.min_video_score, most=most
+        jnp.asarray(video), min_score=config.min_video_score, most=most
     )
     return np.asarray(categories)[np.asarray(chosen)]
 
@@ -238,7 +240,7 @@ def _predict(
     length = len(features)
     padded = pipeline.pad(features, _padded(length, _SNIPPETS))
     predicted = localize.predict_padded(
-        model.params["head"], padded, length, streams, config
+        model.params["head"], jnp.asarray(padded), length, streams, config
     )
     propose = table.of(config).propose
     if propose is not None:
@@ -313,7 +315,7 @@ def _scored(
     values = _evaluated(scp, rows, tuple(dict.fromkeys((*_NAMES, *own))), length)
     first = 3 * len(wanted)
     best = []
-    for scores in sum(values[name][:, first:] for name in own):
+    for scores in np.sum([values[name][:, first:] for name in own], axis=0):
         order = np.argsort(-scores, kind="stable")[:_BEST]
         order = order[np.isfinite(scores[order])]
         best.append((proposals[order], scores[order]))

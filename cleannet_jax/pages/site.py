@@ -350,8 +350,10 @@ def _evaluation_facts(entry: gather.Entry) -> list[tuple[str, str]]:
         ("ground truth", report.ground_truth),
         (
             "evaluated on",
-            f"subset {report.subset}, variant {report.variant}: {report.num_videos}"
-            f" videos with {report.num_instances} instances",
+            (
+                f"subset {report.subset}, variant {report.variant}:"
+                f" {report.num_videos} videos with {report.num_instances} instances"
+            ),
         ),
         ("protocol", f"{report.protocol}: {evaluate.PROTOCOLS[report.protocol]}"),
     ]
@@ -537,8 +539,8 @@ def _video(
                 "parts": parts[count:],
             }
         )
-    order = np.argsort(video.segments[:, 0], kind="stable") if video.labels else []
-    for row in map(int, order):
+    order = np.argsort(video.segments[:, 0], kind="stable")
+    for row in order.tolist():
         truth.append(
             {
                 "row": row,
@@ -564,7 +566,6 @@ def _video(
         "types": diagnosis.TYPES,
         "reference": _reference(material),
         "entries": content,
-        "page": None,
     }
     return data, truth
 

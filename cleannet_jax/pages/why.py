@@ -173,15 +173,28 @@ def _bins(entry: gather.Entry) -> Iterator[Reason]:
         worst, best = int(np.nanargmax(missed)), int(np.nanargmin(missed))
         if missed[worst] - missed[best] < 0.2:
             continue
-        edge = value.edges[worst]
-        upper = "more" if np.isinf(edge) else f"up to {edge:g}"
         yield Reason(
             "sensitivity",
-            f"By {name}, instances of size {diagnosis.SIZES[worst]} ({upper}"
-            f"{' s' if name == 'length' else ''}) are missed most:"
+            f"Instances {_size(name, value.edges, worst)} are missed most:"
             f" {100 * missed[worst]:.0f}% of {value.count[worst]}, against"
-            f" {100 * missed[best]:.0f}% of size {diagnosis.SIZES[best]}.",
+            f" {100 * missed[best]:.0f}% of those {_size(name, value.edges, best)}.",
         )
+
+
+def _size(name: str, edges: Sequence[float], index: int) -> str:
+    """Which instances are in a bin of a characteristic, in words."""
+    low, high = (0.0, *edges)[index], edges[index]
+    scale = 100 if name == "coverage" else 1
+    bounds = f"{scale * low:g} to {scale * high:g}"
+    if np.isinf(high):
+        bounds = f"more than {scale * low:g}"
+    elif index == 0:
+        bounds = f"up to {scale * high:g}"
+    return {
+        "length": f"of {bounds} s",
+        "coverage": f"that take {bounds}% of their video",
+        "instances": f"of which a video has {bounds}",
+    }[name]
 
 
 def _categories(entry: gather.Entry) -> Iterator[Reason]:

@@ -26,13 +26,13 @@ function layout(more) {
   return made;
 }
 
-const CONFIG = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d"], showSendToCloud: false };
+const CONFIG = { displayModeBar: false, responsive: true };
 
-function draw(id, traces, more, config) {
+function draw(id, traces, more) {
   const place = document.getElementById(id);
   const made = layout(more);
   if (made.height) place.style.height = `${made.height}px`;
-  return Plotly.react(place, traces, made, { ...CONFIG, displayModeBar: false, ...config });
+  return Plotly.react(place, traces, made, CONFIG);
 }
 
 // Draws now, and again when the theme changes.

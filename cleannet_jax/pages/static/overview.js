@@ -78,7 +78,7 @@ function drawErrors() {
     text: entry.errors.impact.map((value) => number(value, 1)), textposition: "outside", cliponaxis: false,
     marker: { color: evaluated.length > 1 ? COLOURS[place % COLOURS.length] : TYPE_COLOURS.slice(1) },
     hovertemplate: "%{x}: +%{y:.2f}<extra></extra>",
-  })), { height: 380, showlegend: evaluated.length > 1, yaxis: { title: { text: "points of mAP" }, rangemode: "tozero" }, margin: { l: 8, r: 8, t: 30, b: 8 } });
+  })), { height: 380, showlegend: evaluated.length > 1, yaxis: { title: { text: "points of mAP" }, rangemode: "tozero" }, margin: { l: 8, r: 8, t: 30, b: 30 } });
   drawBins("chart-sensitivity", "map", "normalised mAP, %");
   drawBins("chart-missed", "missed", "missed, %");
 }

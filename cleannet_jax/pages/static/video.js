@@ -6,7 +6,9 @@ const get = (id) => document.getElementById(id);
 const truth = report.truth;
 const narrow = () => innerWidth < 640;
 // Rows of bars that are drawn without choosing a category; lines of the SCP.
-const ROWS = 8, LINES = 4;
+const ROWS = 6, LINES = 4;
+// Of the lines of the SCP, apart from the colours of types.
+const LINE_COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7"];
 
 const scores = report.entries.flatMap((entry) => entry.score.filter((score) => score !== null));
 const lowest = scores.reduce((a, b) => Math.min(a, b), Infinity), highest = scores.reduce((a, b) => Math.max(a, b), -Infinity);
@@ -36,7 +38,8 @@ function rowsOf(entry, now) {
 function shownCategories(now) {
   if (now.category !== null) return [now.category];
   const best = report.entries.flatMap((entry) => rowsOf(entry, now).map((row) => entry.label[row]));
-  return [...new Set([...truth.label, ...best])].slice(0, ROWS);
+  const annotated = new Set(truth.label);
+  return [...new Set([...annotated, ...best])].slice(0, Math.max(ROWS, annotated.size));
 }
 
 // Lanes in which no bar overlaps another; what finds no place is in the last.
@@ -77,9 +80,9 @@ function drawBars(now, traces, ticks) {
       const rows = own.map((row) => ({ start: truth.start[row], end: truth.end[row], y, opacity: 1, isSelected: isSelected("truth", row) }));
       traces.push(bar(rows, "y", 0.8, colour("bar-truth"),
         own.map((row) => `annotated: ${text(cut(name, 60))}<br>${seconds(truth.start[row])} to ${seconds(truth.end[row])} s`), own.map((row) => ["truth", row, 0])));
-      ticks.push([y, `${text(cut(name, narrow() ? 10 : 24))}`]);
-      y -= 1;
     }
+    ticks.push([y, `<b>${text(cut(name, narrow() ? 10 : 24))}</b>`]);
+    y -= own.length ? 1 : 0.6;
     report.entries.forEach((entry, number_) => {
       const some = rowsOf(entry, now).filter((row) => entry.label[row] === category && entry.start[row] !== null && entry.end[row] !== null);
       if (!some.length) return;
@@ -92,7 +95,7 @@ function drawBars(now, traces, ticks) {
       traces.push(bar(rows, "y", 0.42, some.map((row) => good[entry.type[row]]),
         some.map((row) => `${report.entries.length > 1 ? `${text(cut(entry.name, 40))}<br>` : ""}found: ${text(cut(name, 60))}, score ${number(entry.score[row], 3)}<br>${seconds(entry.start[row])} to ${seconds(entry.end[row])} s<br>${report.types[entry.type[row]]}`),
         some.map((row) => ["found", row, number_])));
-      ticks.push([y, `<i>${report.entries.length > 1 ? text(cut(entry.name, narrow() ? 9 : 20)) : own.length ? "found" : text(cut(name, narrow() ? 10 : 24))}</i>`]);
+      ticks.push([y, report.entries.length > 1 ? text(cut(entry.name, narrow() ? 9 : 20)) : "found"]);
       y -= 0.5 * (Math.max(...at) + 1) + 0.35;
     });
     y -= 0.25;
@@ -136,13 +139,14 @@ function drawSignals(now, traces, shapes, categories) {
   const step = Number(found.step);
   const borders = Array.from({ length: found.length + 1 }, (_, at) => found.first + at * step);
   const middles = borders.slice(0, -1).map((time) => time + step / 2);
-  const known = categories.filter((category) => found.categories.includes(category));
+  const own = selected === null ? [] : [segmentOf(selected).label];
+  const known = [...new Set([...own, ...categories])].filter((category) => found.categories.includes(category));
   const lines = (known.length ? known : found.categories).slice(0, LINES);
   lines.forEach((category, place) => {
     const values = found.scp[found.categories.indexOf(category)];
     traces.push({
-      type: "scatter", mode: "lines", x: borders, y: [...values, values[values.length - 1]], yaxis: "y3", line: { shape: "hv", color: COLOURS[place], width: 1.8 },
-      name: `SCP ${text(cut(report.categories[category], 24))}`, hovertemplate: "SCP %{y:.3f}<extra>%{fullData.name}</extra>", showlegend: lines.length > 1,
+      type: "scatter", mode: "lines", x: borders, y: [...values, values[values.length - 1]], yaxis: "y3", line: { shape: "hv", color: LINE_COLOURS[place], width: 1.8 }, legend: "legend2",
+      name: text(cut(report.categories[category], narrow() ? 10 : 24)), hovertemplate: "SCP %{y:.3f}<extra>%{fullData.name}</extra>", showlegend: lines.length > 1,
     });
   });
   if (found.min_scp !== null) threshold(shapes, "y3", found.min_scp);
@@ -197,23 +201,28 @@ function show() {
   regions(shapes);
   // Heights of the panels in pixels, from the top.
   const heights = [Math.max(90, 24 * -low), 130];
-  if (found) heights.push(120, 80, found.attention ? 90 : 0);
-  const gap = 24, top = narrow() ? 110 : 70, bottom = 44;
-  const inner = heights.reduce((sum, height) => sum + height + gap, 0);
+  if (found) heights.push(130, 80, found.attention ? 90 : 0);
+  const gap = 26, top = narrow() ? 84 : 44, bottom = 44;
+  // Above the SCP is a legend of its own.
+  const above = heights.map((_, index) => (index === 2 && narrow() ? 48 : gap));
+  const inner = heights.reduce((sum, height, index) => sum + height + above[index], 0);
   const names = ["", "score", narrow() ? "SCP" : "SCP ψ", narrow() ? "edge" : "edgeness", narrow() ? "att." : "attention"];
-  const made = { height: inner + top + bottom, shapes, barmode: "overlay", hovermode: "closest", dragmode: narrow() ? "pan" : "zoom", margin: { l: narrow() ? 74 : 150, r: 12, t: top, b: bottom } };
+  const made = { height: inner + top + bottom, shapes, barmode: "overlay", hovermode: "closest", dragmode: narrow() ? "pan" : "zoom", margin: { l: narrow() ? 84 : 150, r: 12, t: top, b: bottom } };
   let at = 1;
+  made.legend = { orientation: "h", y: 1, yanchor: "bottom", x: 0, bgcolor: "rgba(0,0,0,0)" };
   heights.forEach((height, index) => {
     const key = index ? index + 1 : "";
     if (!height) return;
+    if (index === 2) at -= (above[2] - gap) / inner;
     made[`yaxis${key}`] = { domain: [Math.max(0, at - height / inner), at], fixedrange: true, title: { text: names[index], font: { size: 12 } }, automargin: false, zeroline: index > 1 };
+    if (index === 2) made.legend2 = { orientation: "h", x: 0, y: at, yanchor: "bottom", bgcolor: "rgba(0,0,0,0)", font: { size: 12 } };
     at -= (height + gap) / inner;
   });
   Object.assign(made.yaxis, { tickvals: ticks.map((tick) => tick[0]), ticktext: ticks.map((tick) => tick[1]), range: [low, 0.7], showgrid: false });
-  if (made.yaxis3) made.yaxis3.range = [0, Math.max(1, ...[0]) * 1.03];
+  if (made.yaxis3) made.yaxis3.range = [0, 1.03];
   made.xaxis = { title: { text: "seconds" }, range: range || [0, report.duration], anchor: "free", position: 0, showspikes: true, spikemode: "across", spikethickness: 1, spikecolor: colour("soft"), spikedash: "dot", automargin: false };
   const place = get("chart");
-  draw("chart", traces, made, { displayModeBar: !narrow(), scrollZoom: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] }).then(() => {
+  draw("chart", traces, made).then(() => {
     if (place.dataset.isBound) return;
     place.dataset.isBound = "yes";
     place.on("plotly_click", (event) => {

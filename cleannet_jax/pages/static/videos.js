@@ -40,13 +40,13 @@ function show() {
     const link = add(add(head, "bdi"), "a", cut(report.ids[at], 80));
     link.href = `videos/${report.pages[at]}.html`;
     const names = report.categories[at].map((place) => report.labels[place]);
-    add(row, "td", names.slice(0, 6).map((name) => cut(name, 40)).join(", ") + (names.length > 6 ? ` and ${names.length - 6} more` : ""), "categories");
+    add(row, "td", names.slice(0, 6).map((name) => cut(name, 40)).join(", ") + (names.length > 6 ? ` and ${names.length - 6} more` : ""), "categories optional");
     add(row, "td", number(report.seconds[at], 1), "number");
-    add(row, "td", report.instances[at], "number");
+    add(row, "td", report.instances[at], "number optional");
     add(row, "td", number(entry.ap[at], 1), "number");
     add(row, "td", entry.missed[at], "number");
     add(row, "td", entry.false[at], "number");
-    add(row, "td", entry.detections[at], "number");
+    add(row, "td", entry.detections[at], "number optional");
   }
   body.replaceChildren(made);
   const more = rows.length - limit;
