@@ -195,8 +195,9 @@ def run(feature_folder, tiny_config, tmp_path):
     return folder
 
 
-def train(data, made, method, folder):
-    made = methods.apply(made, method)
+def train(data, made, method, folder, *, is_named=True):
+    """Trains and evaluates; the config is that of the method unless it is its own."""
+    made = methods.apply(made, method) if is_named else made
     dataset = experiment.open_dataset(made, str(data))
     rows = experiment.train_and_evaluate(
         made, method, str(data), folder, dataset=dataset

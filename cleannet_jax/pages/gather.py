@@ -40,6 +40,7 @@ class Rules:
     variant: str = "official"
     missing: str = "count-as-empty"
     other_subsets: str = "count"
+    ignore_unknown_labels: bool = False
 
 
 class Curve(NamedTuple):
@@ -429,6 +430,7 @@ def _evaluated(read: _Read, known: _Known, *, intervals: bool) -> Entry:
         variant=rules.variant,
         missing=rules.missing,
         other_subsets=rules.other_subsets,
+        ignore_unknown_labels=rules.ignore_unknown_labels,
         samples=_SAMPLES if intervals else 0,
         bins=_bins(rules),
         source=source,

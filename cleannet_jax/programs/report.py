@@ -69,6 +69,12 @@ def parser() -> options.Parser:
         group=files,
         help="thresholds, as 0.3,0.5,0.7 or first:step:last",
     )
+    made.add_switch(
+        "--ignore-unknown-labels",
+        group=files,
+        help="leave detections out of the numbers whose label the annotations use"
+        " nowhere; pages show them as false",
+    )
     options.add_labels(made)
     made.add_switch("--intervals", help="compute confidence intervals", default=True)
     options.add_cache(made)
@@ -89,6 +95,7 @@ def run(parsed: argparse.Namespace) -> int:
         protocol=parsed.protocol,
         subset=parsed.subset,
         variant=parsed.variant,
+        ignore_unknown_labels=parsed.ignore_unknown_labels,
     )
     material = gather.gather(
         parsed.inputs,
