@@ -151,6 +151,7 @@ def test_index_of_videos(browser, hostile):
         assert missed == sorted(missed, reverse=True)
         page.select_option("#category", label="run")
         page.click("#videos tbody a")
+        page.wait_for_url("**/videos/*.html")
         assert "plain" in text_of(page, "h1")
 
 
@@ -159,18 +160,20 @@ def test_overview_and_comparison(browser, hostile):
         page = found.page
         assert page.locator(".reasons li").count() >= 1
         before = page.locator("#chart-categories .ytick text").all_text_contents()
-        page.select_option("#category-order", "name")
+        page.select_option("#category-order", "highest")
         after = page.locator("#chart-categories .ytick text").all_text_contents()
         assert sorted(before) == sorted(after)
         page.emulate_media(color_scheme="dark")
         page.click("nav >> text=Side by side")
         rows = page.locator("#differences tbody tr")
+        rows.first.wait_for()
         assert rows.count() == 5 and "-100.0" in rows.first.inner_text()
         page.select_option("#first", "1")
         page.select_option("#second", "0")
         assert "+100.0" in rows.first.inner_text()
         page.select_option("#sort", "id")
         page.click("#differences tbody a >> nth=0")
+        page.wait_for_selector("#chart .barlayer", state="attached")
         assert page.locator("#chart .barlayer").count() >= 1
 
 

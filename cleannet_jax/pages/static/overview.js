@@ -1,6 +1,9 @@
 "use strict";
 // The charts of the overview.
 
+// Categories that are drawn at once: of 500 the axis alone would take seconds.
+const MOST = 60;
+
 const report = window.report;
 const evaluated = report.entries.filter((entry) => entry.map);
 const narrow = () => innerWidth < 640;
@@ -28,9 +31,14 @@ function drawMap() {
 
 function drawCategories() {
   const order = document.getElementById("category-order").value;
-  const rows = evaluated[0].categories.map((row, place) => ({ ...row, place }));
-  const by = { ap: (a, b) => a.value - b.value, name: (a, b) => (a.label < b.label ? 1 : -1), instances: (a, b) => a.instances - b.instances };
-  rows.sort(by[order]);
+  const by = {
+    lowest: (a, b) => a.value - b.value, highest: (a, b) => b.value - a.value,
+    name: (a, b) => (a.label < b.label ? -1 : 1), instances: (a, b) => b.instances - a.instances,
+  };
+  const all = evaluated[0].categories.slice().sort(by[order]);
+  // The first on top.
+  const rows = all.slice(0, MOST).reverse();
+  document.getElementById("category-count").textContent = rows.length < all.length ? `The first ${rows.length} of ${all.length} in this order.` : "";
   const traces = evaluated.map((entry, place) => {
     const own = new Map(entry.categories.map((row) => [row.label, row]));
     const shown = rows.map((row) => own.get(row.label) || row);
@@ -47,11 +55,11 @@ function drawCategories() {
     };
   });
   draw("chart-categories", traces, {
-    height: 60 + 24 * rows.length, showlegend: evaluated.length > 1,
+    height: 60 + 24 * rows.length, showlegend: evaluated.length > 1, margin: { l: narrow() ? 130 : 250, r: 8, t: 8, b: 44 },
     legend: { orientation: "h", y: 1, yanchor: "bottom", x: 0 },
     xaxis: { title: { text: "AP, %" }, range: [-2, 102], side: "bottom" },
     yaxis: {
-      tickvals: rows.map((_, at) => at), range: [-0.7, rows.length - 0.3],
+      tickvals: rows.map((_, at) => at), range: [-0.7, rows.length - 0.3], automargin: false,
       ticktext: rows.map((row) => `${text(cut(row.label, narrow() ? 14 : 32))} (${row.instances})`), fixedrange: true,
     },
   });

@@ -6,7 +6,7 @@ const get = (id) => document.getElementById(id);
 const truth = report.truth;
 const narrow = () => innerWidth < 640;
 // Rows of bars that are drawn without choosing a category; lines of the SCP.
-const ROWS = 6, LINES = 4;
+const ROWS = 6, MOST_ROWS = 16, LINES = 4;
 // Of the lines of the SCP, apart from the colours of types.
 const LINE_COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7"];
 
@@ -39,7 +39,7 @@ function shownCategories(now) {
   if (now.category !== null) return [now.category];
   const best = report.entries.flatMap((entry) => rowsOf(entry, now).map((row) => entry.label[row]));
   const annotated = new Set(truth.label);
-  return [...new Set([...annotated, ...best])].slice(0, Math.max(ROWS, annotated.size));
+  return [...new Set([...annotated, ...best])].slice(0, Math.min(Math.max(ROWS, annotated.size), MOST_ROWS));
 }
 
 // Lanes in which no bar overlaps another; what finds no place is in the last.
