@@ -55,9 +55,9 @@ function drawCategories() {
     };
   });
   draw("chart-categories", traces, {
-    height: 60 + 24 * rows.length, showlegend: evaluated.length > 1, margin: { l: narrow() ? 130 : 250, r: 8, t: 8, b: 44 },
-    legend: { orientation: "h", y: 1, yanchor: "bottom", x: 0 },
-    xaxis: { title: { text: "AP, %" }, range: [-2, 102], side: "bottom" },
+    height: 90 + 24 * rows.length, showlegend: evaluated.length > 1, margin: { l: narrow() ? 130 : 250, r: 8, t: 44, b: 40 },
+    legend: { orientation: "h", y: 0, yanchor: "top", x: 0 },
+    xaxis: { title: { text: "AP, %" }, range: [-2, 102], side: "top" },
     yaxis: {
       tickvals: rows.map((_, at) => at), range: [-0.7, rows.length - 0.3], automargin: false,
       ticktext: rows.map((row) => `${text(cut(row.label, narrow() ? 14 : 32))} (${row.instances})`), fixedrange: true,
@@ -69,7 +69,7 @@ function drawErrors() {
   const found = evaluated[0].errors;
   if (!found) {
     document.getElementById("errors-note").textContent = "Types of errors are defined by ActivityNet's matching; these were evaluated by THUMOS14's.";
-    document.querySelectorAll("#chart-errors, #chart-impact, #chart-sensitivity, #chart-missed").forEach((place) => place.parentElement.querySelector("h3") && place.remove());
+    document.getElementById("error-charts").hidden = true;
     return;
   }
   const bars = found.types.map((type, at) => ({

@@ -39,7 +39,9 @@ function shownCategories(now) {
   if (now.category !== null) return [now.category];
   const best = report.entries.flatMap((entry) => rowsOf(entry, now).map((row) => entry.label[row]));
   const annotated = new Set(truth.label);
-  return [...new Set([...annotated, ...best])].slice(0, Math.min(Math.max(ROWS, annotated.size), MOST_ROWS));
+  const shown = [...new Set([...annotated, ...best])].slice(0, Math.min(Math.max(ROWS, annotated.size), MOST_ROWS));
+  const own = selected === null ? [] : [segmentOf(selected).label];
+  return own.every((label) => shown.includes(label)) ? shown : [...own, ...shown.slice(0, -1)];
 }
 
 // Lanes in which no bar overlaps another; what finds no place is in the last.
