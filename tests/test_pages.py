@@ -266,6 +266,8 @@ def test_runs_side_by_side_and_those_on_other_data(run, tmp_path, two_videos):
     assert done.returncode == 0, done.stderr
     index = data_of(out / "compare.js")
     assert [entry["name"] for entry in index["entries"]] == ["run", "other.json"]
+    text = (out / "compare.html").read_text()
+    assert re.search(r"other.json - run: [+-]\d+\.\d\d points of mean mAP, 95%", text)
     page = data_of(out / "videos" / "00001.js")
     assert len(page["entries"]) == 2 and page["entries"][1]["signals"] is None
     # Other thresholds are other numbers: said, and not mixed.

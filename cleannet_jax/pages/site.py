@@ -27,8 +27,8 @@ from typing import Any
 import numpy as np
 
 import cleannet_jax
+from cleannet_jax import compare, errors, evaluate, experiment, methods
 from cleannet_jax import config as config_lib
-from cleannet_jax import errors, evaluate, experiment, methods
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import files, folders
 from cleannet_jax.localizers import table
@@ -110,7 +110,9 @@ def write(
             progress(place + 1, len(ids))
     _write_page(folder, "videos", _index(material, numbers), render)
     if sum(entry.report is not None for entry in material.entries) > 1:
-        _write_page(folder, "compare", _index(material, numbers), render)
+        index = _index(material, numbers)
+        lines = _differences(material)
+        _write_page(folder, "compare", index, render, differences=lines)
     content = _overview(material, numbers)
     _write_page(folder, "index", content["data"], render, **content["page"])
     folders.sync(folder)
@@ -256,6 +258,29 @@ def _index(material: gather.Material, numbers: Mapping[str, str]) -> dict[str, A
         "entries": entries,
         "reference": _reference(material),
     }
+
+
+def _differences(material: gather.Material) -> list[str]:
+    """By how much each other entry differs from the first, a sentence each."""
+    first, *others = (e for e in material.entries if e.report is not None)
+    lines = []
+    for other in others:
+        assert first.report is not None and other.report is not None
+        samples = first.report.confidence.samples if first.report.confidence else 0
+        try:
+            found = compare.compare(first.report, other.report, samples=samples or 1)
+        except errors.InputError as error:
+            lines.append(f"{other.name}: {error}")
+            continue
+        value, low, high = (
+            100 * ends[-1] for ends in (found.difference, found.low, found.high)
+        )
+        line = f"{other.name} - {first.name}: {value:+.2f} points of mean mAP"
+        if samples:
+            verdict = "more than noise" if found.is_real[-1] else "not more than noise"
+            line += f", 95% interval {low:+.2f} to {high:+.2f}: {verdict}"
+        lines.append(line)
+    return lines
 
 
 def _reference(material: gather.Material) -> float | None:
