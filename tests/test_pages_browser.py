@@ -159,6 +159,7 @@ def test_overview_and_comparison(browser, hostile):
     with opened(browser, hostile / "index.html") as found:
         page = found.page
         assert page.locator(".reasons li").count() >= 1
+        page.wait_for_selector("#chart-categories .ytick text")
         before = page.locator("#chart-categories .ytick text").all_text_contents()
         page.select_option("#category-order", "highest")
         after = page.locator("#chart-categories .ytick text").all_text_contents()

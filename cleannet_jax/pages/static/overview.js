@@ -160,10 +160,15 @@ function drawCurves() {
   draw("chart-curves", traces, made);
 }
 
-drawn(() => {
-  if (evaluated.length) { drawMap(); drawCategories(); drawErrors(); }
-  drawAblation();
-  drawCurves();
-});
+// One chart after another, so that the page can be read and scrolled meanwhile.
+function later(jobs) {
+  if (!jobs.length) return;
+  setTimeout(() => {
+    jobs[0]();
+    later(jobs.slice(1));
+  });
+}
+
+drawn(() => later([...(evaluated.length ? [drawMap, drawCategories, drawErrors] : []), drawAblation, drawCurves]));
 const order = document.getElementById("category-order");
 if (order) order.addEventListener("change", drawCategories);
