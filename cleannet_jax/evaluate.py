@@ -228,7 +228,7 @@ def evaluate(
         result=average_precision.average(ranking),
         ranking=ranking,
         recall=average_recall.average_recall(predictions, truths) if recall else None,
-        confidence=_confidence(ranking, samples, seed) if samples else None,
+        confidence=intervals(ranking, samples=samples, seed=seed) if samples else None,
         diagnosis=_diagnosis(predictions, truths, annotations, tious, bins),
     )
 
@@ -307,6 +307,28 @@ def find_subset(
             f" {agreement.listed(choices)}"
         )
     return choices.pop()
+
+
+def intervals(
+    ranking: average_precision.Ranking, *, samples: int, seed: int
+) -> Confidence:
+    """Returns the intervals of the mAP over resamples of the videos.
+
+    Args:
+      ranking: detections after matching, of some categories or of all.
+      samples: number of resamples, at least one.
+      seed: of the draw.
+    """
+    num_videos = np.unique(ranking.truth_video).size
+    draws = bootstrap.draw_halves(num_videos, samples=samples, seed=seed)
+    halves = with_mean(bootstrap.mean_average_precision(ranking, draws))
+    ends = bootstrap.interval(
+        with_mean(average_precision.average(ranking).mean),
+        bootstrap.standard_error(halves, num_videos=num_videos),
+        freedom=num_videos - 1,
+        level=LEVEL,
+    )
+    return Confidence(samples, seed, *ends)
 
 
 def with_mean(values: np.ndarray) -> np.ndarray:
@@ -393,22 +415,6 @@ def _diagnosis(
     return diagnosis_lib.diagnose(
         predictions, truths, durations, tious=tious, bins=BINS[bins]
     )
-
-
-def _confidence(
-    ranking: average_precision.Ranking, samples: int, seed: int
-) -> Confidence:
-    """The intervals of the mAP over resamples of the videos."""
-    num_videos = np.unique(ranking.truth_video).size
-    draws = bootstrap.draw_halves(num_videos, samples=samples, seed=seed)
-    halves = with_mean(bootstrap.mean_average_precision(ranking, draws))
-    ends = bootstrap.interval(
-        with_mean(average_precision.average(ranking).mean),
-        bootstrap.standard_error(halves, num_videos=num_videos),
-        freedom=num_videos - 1,
-        level=LEVEL,
-    )
-    return Confidence(samples, seed, *ends)
 
 
 def _warnings(

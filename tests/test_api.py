@@ -30,6 +30,7 @@ FLOORS |= {
     "report": 5,
     "in_videos": 5,
     "words": 5,
+    "pages": 5,
     "programs": 6,
     "__main__": 6,
 }

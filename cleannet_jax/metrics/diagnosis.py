@@ -106,6 +106,47 @@ class Diagnosis(NamedTuple):
     characteristics: dict[str, Characteristic]
 
 
+class Outcomes(NamedTuple):
+    """What became of each of M detections at each of K thresholds.
+
+    Attributes:
+      place: [M] int, how many detections of its category are ranked before it.
+      types: [K, M] int, indices into `TYPES`.
+      matches: [K, M] int, the row of the instance that it is matched to, or -1.
+    """
+
+    place: np.ndarray
+    types: np.ndarray
+    matches: np.ndarray
+
+
+def outcomes(
+    detections: average_precision.Instances,
+    ground_truth: average_precision.Instances,
+    *,
+    tious: Sequence[float],
+) -> Outcomes:
+    """Returns what became of every detection, also of those that `diagnose` leaves out.
+
+    Args:
+      detections: [M] segments with scores, in any order.
+      ground_truth: [G] segments.
+      tious: [K] thresholds in (0, 1].
+
+    Raises:
+      ValueError: as `average_precision.activitynet` does.
+    """
+    average_precision.check_tables(detections, ground_truth, tious)
+    found, truths = average_precision.on_common_names(detections, ground_truth)
+    order = _order(found)
+    ranked = average_precision.take(found, order)
+    place = np.arange(order.size) - np.searchsorted(ranked.label, ranked.label)
+    matches = _matches(ranked, truths, tious)
+    types = _types(ranked, truths, matches, tious)
+    back = np.argsort(order)
+    return Outcomes(place[back], types[:, back], matches[:, back])
+
+
 def diagnose(
     detections: average_precision.Instances,
     ground_truth: average_precision.Instances,
@@ -180,11 +221,16 @@ def _characteristics(
     return {"length": length, "coverage": coverage, "instances": sizes[group] * 1.0}
 
 
+def _order(found: average_precision.Instances) -> np.ndarray:
+    """[M] the rows as ranked, the categories one after the other."""
+    return np.lexsort((found.scores, -found.label))[::-1]
+
+
 def _best(
     found: average_precision.Instances, positives: np.ndarray
 ) -> tuple[average_precision.Instances, np.ndarray]:
     """The best 10 G detections of each category as ranked, and their places in it."""
-    order = np.lexsort((found.scores, -found.label))[::-1]
+    order = _order(found)
     label = found.label[order]
     place = np.arange(label.size) - np.searchsorted(label, label)
     kept = place < MULTIPLES * positives[label]

@@ -1,0 +1,1 @@
+"""What was found as a folder of pages that a browser opens from disk."""

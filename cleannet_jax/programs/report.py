@@ -1,0 +1,116 @@
+"""Makes pages of what was found, to open in a browser: how well it went, and why.
+
+    cleannet report checkpoints/thumos14-full-seed0 --out pages
+    cleannet report RUN OTHER --out pages
+    cleannet report ABLATION --out pages
+    cleannet report found.json --ground-truth activity_net.v1-3.json --out pages
+
+Open pages/index.html: it needs no server and no network. The pages of a run show its SCP
+and attention where the features that it was trained on are at hand. docs/report.md says
+what is on them.
+"""
+
+import argparse
+
+from cleannet_jax.programs import options
+
+FOLDERS = ("out",)
+
+
+def parser() -> options.Parser:
+    """The options."""
+    from cleannet_jax import evaluate
+    from cleannet_jax.data import variants
+
+    made = options.Parser("report", __doc__, takes="RUN... ")
+    made.add_argument(
+        "inputs",
+        metavar="RUN",
+        nargs="+",
+        help="folders of runs, one of an ablation, or files of detections",
+    )
+    made.add_option(
+        "--out", metavar="DIR", required=True, help="folder of the pages, made anew"
+    )
+    made.add_option(
+        "--ground-truth",
+        metavar="FILE",
+        help="annotations: of files of detections, or of runs whose own were moved",
+    )
+    made.add_option(
+        "--data", metavar="DIR", help="feature folder of the runs, where it was moved"
+    )
+    files = made.add_argument_group("of files of detections")
+    made.add_option(
+        "--subset",
+        metavar="NAME",
+        group=files,
+        help="the videos to evaluate (default: the one annotated subset that they have"
+        " videos of)",
+    )
+    made.add_option(
+        "--protocol",
+        choices=evaluate.PROTOCOLS,
+        default="activitynet",
+        group=files,
+        help="rule of the mAP, as for `cleannet evaluate`",
+    )
+    made.add_option(
+        "--variant",
+        choices=variants.VARIANTS,
+        default="official",
+        group=files,
+        help="of THUMOS14's ground truth, as for `cleannet evaluate`",
+    )
+    made.add_option(
+        "--tiou",
+        metavar="LIST",
+        default="0.1:0.1:0.9",
+        group=files,
+        help="thresholds, as 0.3,0.5,0.7 or first:step:last",
+    )
+    made.add_switch(
+        "--ignore-unknown-labels",
+        group=files,
+        help="leave detections out of the numbers whose label the annotations use"
+        " nowhere; pages show them as false",
+    )
+    options.add_labels(made)
+    made.add_switch("--intervals", help="compute confidence intervals", default=True)
+    options.add_cache(made)
+    return made
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Gathers and writes; prints where."""
+    from cleannet_jax import evaluate, logs, thresholds
+    from cleannet_jax.pages import gather, site
+    from cleannet_jax.programs import compilation
+
+    compilation.cache(parsed.compilation_cache)
+    site.check_packages()
+    site.check_folder(parsed.out)
+    rules = gather.Rules(
+        tious=tuple(thresholds.parse_tious(parsed.tiou)),
+        protocol=parsed.protocol,
+        subset=parsed.subset,
+        variant=parsed.variant,
+        ignore_unknown_labels=parsed.ignore_unknown_labels,
+    )
+    material = gather.gather(
+        parsed.inputs,
+        rules=rules,
+        ground_truth=parsed.ground_truth,
+        data=parsed.data,
+        names=evaluate.read_names(parsed.labels) if parsed.labels else None,
+        intervals=parsed.intervals,
+    )
+    with logs.progress_bar("pages", total=len(material.videos)) as bar:
+        site.write(
+            material, parsed.out, progress=lambda done, total: bar.update(done - bar.n)
+        )
+    gaps = [gap for entry in material.entries for gap in entry.gaps]
+    for line in (*material.notes, *gaps):
+        print(f"note: {line}")
+    print(f"{len(material.videos)} videos: open {parsed.out}/index.html")
+    return 0
