@@ -365,3 +365,14 @@ def test_a_missing_package_is_said(two_videos, tmp_path, monkeypatch):
 def test_material_is_frozen(two_videos):
     with pytest.raises(dataclasses.FrozenInstanceError):
         gathered(*two_videos, intervals=False).title = "other"
+
+
+def test_figures_in_place_of_pages(run, tmp_path):
+    for figure in ("table", "errors", "curves"):
+        path = tmp_path / f"{figure}.svg"
+        done = programs.run("report", run, "--figure", figure, "--out", path)
+        assert done.returncode == 0, done.stderr
+        assert path.read_text().startswith("<?xml")
+    path = tmp_path / "a.gif"
+    done = programs.run("report", run, "--figure", "table", "--out", path)
+    assert done.returncode == 2 and ".gif" in done.stderr

@@ -3,6 +3,7 @@
     cleannet report checkpoints/thumos14-full-seed0 --out pages
     cleannet report RUN OTHER --out pages
     cleannet report ABLATION --out pages
+    cleannet report RUN OTHER --figure table --out table.pdf
     cleannet report found.json --ground-truth activity_net.v1-3.json --out pages
 
 Open pages/index.html: it needs no server and no network. The pages of a run show its SCP
@@ -11,7 +12,10 @@ what is on them.
 """
 
 import argparse
+import pathlib
+from typing import Any
 
+from cleannet_jax import errors
 from cleannet_jax.programs import options
 
 FOLDERS = ("out",)
@@ -30,7 +34,15 @@ def parser() -> options.Parser:
         help="folders of runs, one of an ablation, or files of detections",
     )
     made.add_option(
-        "--out", metavar="DIR", required=True, help="folder of the pages, made anew"
+        "--out",
+        metavar="DIR",
+        required=True,
+        help="folder of the pages, made anew; with --figure a .pdf, .svg or .png",
+    )
+    made.add_option(
+        "--figure",
+        choices=("table", "errors", "curves"),
+        help="a figure for print, as wide as a column, in place of pages",
     )
     made.add_option(
         "--ground-truth",
@@ -88,8 +100,11 @@ def run(parsed: argparse.Namespace) -> int:
     from cleannet_jax.programs import compilation
 
     compilation.cache(parsed.compilation_cache)
-    site.check_packages()
-    site.check_folder(parsed.out)
+    if parsed.figure:
+        options.check_output("--out", parsed.out, *parsed.inputs, parsed.ground_truth)
+    else:
+        site.check_packages()
+        site.check_folder(parsed.out)
     rules = gather.Rules(
         tious=tuple(thresholds.parse_tious(parsed.tiou)),
         protocol=parsed.protocol,
@@ -105,6 +120,8 @@ def run(parsed: argparse.Namespace) -> int:
         names=evaluate.read_names(parsed.labels) if parsed.labels else None,
         intervals=parsed.intervals,
     )
+    if parsed.figure:
+        return _draw(parsed, material)
     with logs.progress_bar("pages", total=len(material.videos)) as bar:
         site.write(
             material, parsed.out, progress=lambda done, total: bar.update(done - bar.n)
@@ -113,4 +130,38 @@ def run(parsed: argparse.Namespace) -> int:
     for line in (*material.notes, *gaps):
         print(f"note: {line}")
     print(f"{len(material.videos)} videos: open {parsed.out}/index.html")
+    return 0
+
+
+def _draw(parsed: argparse.Namespace, material: Any) -> int:
+    """Draws a figure of what was gathered."""
+    from cleannet_jax import logs
+    from cleannet_jax.report import figures
+
+    entries = [entry for entry in material.entries if entry.report is not None]
+    note = "generated data" if any(entry.generated for entry in entries) else ""
+    if parsed.figure == "curves":
+        lines = {
+            entry.name: [
+                line
+                for stage in ("head", "cleannet")
+                for line in logs.read_metrics(entry.path, stage)
+            ]
+            for entry in material.entries
+            if pathlib.Path(entry.path).is_dir()
+        }
+        figures.draw_curves(parsed.out, lines, note=note)
+    elif not entries:
+        gaps = [gap for entry in material.entries for gap in entry.gaps]
+        raise errors.InputError(
+            f"--figure: found nothing that is evaluated: {(gaps or material.notes)[0]}"
+        )
+    elif parsed.figure == "table":
+        results = [figures.of_report(entry.name, entry.report) for entry in entries]
+        figures.draw_table(parsed.out, results, note=note)
+    elif entries[0].report.diagnosis is None:
+        raise errors.InputError("--figure errors: the protocol has no error types")
+    else:
+        figures.draw_errors(parsed.out, entries[0].report.diagnosis, note=note)
+    print(parsed.out)
     return 0
