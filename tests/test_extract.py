@@ -18,6 +18,7 @@ import videos as make
 
 from cleannet_jax import errors
 from cleannet_jax.features import backbones, extract, inputs, weights
+from cleannet_jax.features import decoders as decoders_lib
 from cleannet_jax.features import video as video_lib
 from cleannet_jax.models import efficientnet_lite
 
@@ -235,7 +236,7 @@ def _lives(group):
 
 
 def test_a_file_that_ends_its_process_is_named_and_the_others_are_done():
-    with extract._Decoders(1) as decoders:
+    with decoders_lib.Decoders(1) as decoders:
         # As a fault in a decoder does.
         jobs = [decoders.submit(os._exit, 3), decoders.submit(os.path.basename, "a/b")]
         assert jobs[1].result(60) == "b"
@@ -245,7 +246,7 @@ def test_a_file_that_ends_its_process_is_named_and_the_others_are_done():
 
 def test_a_large_answer_does_not_hold_up_the_end():
     """A process is ended while it writes what nobody has taken."""
-    with extract._Decoders(2) as decoders:
+    with decoders_lib.Decoders(2) as decoders:
         jobs = [decoders.submit(bytes, 30_000_000) for _ in range(6)]
         assert len(jobs[0].result(60)) == 30_000_000
 
@@ -273,11 +274,11 @@ def test_a_changed_video_of_the_same_length_is_computed_anew(folder):
 
 def test_a_video_that_changes_while_it_is_read_is_left_out(folder):
     path = folder / "videos/a.mp4"
-    facts = extract._scan(path, inputs.Grid(rate=4))
+    facts = decoders_lib.scan(path, inputs.Grid(rate=4))
     os.utime(path, ns=(0, 0))
     made = inputs.Blocks(inputs.Grid(rate=4), ("rgb",))
     with pytest.raises(errors.InputError, match="changed while it was read"):
-        extract._made(path, facts, made, 0, 2)
+        decoders_lib.made(path, facts, made, 0, 2)
 
 
 def test_a_damaged_chunk_or_one_of_another_size_is_computed_again(folder):

@@ -9,21 +9,14 @@ depends on the size of a chunk and not on that of a video.
 
 import collections
 import concurrent.futures
-import contextlib
 import dataclasses
-import functools
 import json
-import multiprocessing
 import os
 import pathlib
 import shutil
-import signal
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from multiprocessing import forkserver, resource_tracker
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,8 +25,8 @@ from cleannet_jax import streams as streams_lib
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import arrays, files, folders, recovered_heads
 from cleannet_jax.data import manifest as manifest_lib
+from cleannet_jax.features import decoders as decoders_lib
 from cleannet_jax.features import inputs
-from cleannet_jax.features import video as video_lib
 
 REPORT = "extract_report.json"
 HEADS = "heads.npz"
@@ -73,26 +66,6 @@ class Backbone(NamedTuple):
     trained_on: tuple[str, ...]
     record: Mapping[str, Any]
     heads: recovered_heads.Heads | None = None
-
-
-class Facts(NamedTuple):
-    """What is known of a video file.
-
-    Attributes:
-      size: bytes.
-      changed: time of the last change, nanoseconds.
-      snippets: T.
-      frames: their number.
-      duration: seconds.
-      fps: mean frames a second.
-    """
-
-    size: int
-    changed: int
-    snippets: int
-    frames: int
-    duration: float
-    fps: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -207,7 +180,7 @@ def extract(
     folder = pathlib.Path(folder)
     try:
         _check_folder(folder, backbone)
-        with _Decoders(workers) as decoders:
+        with decoders_lib.Decoders(workers) as decoders:
             folders.make(folder)
             with folders.locked(folder):
                 _check_folder(folder, backbone)
@@ -237,10 +210,10 @@ def estimate(
     Raises:
       InputError: no video can be read.
     """
-    with _Decoders(workers) as decoders:
+    with decoders_lib.Decoders(workers) as decoders:
         bound = decoders.count
         waiting = {
-            name: decoders.submit(_scan, path, backbone.grid)
+            name: decoders.submit(decoders_lib.scan, path, backbone.grid)
             for name, path in videos.items()
         }
         facts, reasons = {}, []
@@ -255,7 +228,7 @@ def estimate(
         count = min(backbone.chunk, facts[longest].snippets)
         start = time.monotonic()
         part = (facts[longest], backbone.inputs, 0, count)
-        made = decoders.submit(_made, videos[longest], *part).result()
+        made = decoders.submit(decoders_lib.made, videos[longest], *part).result()
         decoding = (time.monotonic() - start) / count
     backbone.apply(made)  # Compiles.
     start = time.monotonic()
@@ -307,7 +280,7 @@ class _Work:
         videos: Mapping[str, pathlib.Path],
         folder: pathlib.Path,
         backbone: Backbone,
-        decoders: "_Decoders",
+        decoders: decoders_lib.Decoders,
     ) -> None:
         self._videos, self._folder = videos, folder
         self._backbone, self._decoders = backbone, decoders
@@ -357,7 +330,7 @@ class _Work:
         self._write(report, found, done, subsets)
         return report
 
-    def _scan(self, stop: list[int]) -> tuple[dict[str, Facts], set[str]]:
+    def _scan(self, stop: list[int]) -> tuple[dict[str, decoders_lib.Facts], set[str]]:
         """What is known of the videos that can be read, and which are done."""
         facts, kept, waiting = {}, set(), {}
         for name, path in self._videos.items():
@@ -368,7 +341,9 @@ class _Work:
                     kept.add(name)
                     shutil.rmtree(self._work(name), ignore_errors=True)
             else:
-                waiting[name] = self._decoders.submit(_scan, path, self._backbone.grid)
+                waiting[name] = self._decoders.submit(
+                    decoders_lib.scan, path, self._backbone.grid
+                )
         with logs.progress_bar("scan", total=len(waiting)) as bar:
             for name, job in waiting.items():
                 try:
@@ -380,7 +355,7 @@ class _Work:
         order = [name for name in self._videos if name in facts]
         return {name: facts[name] for name in order}, kept
 
-    def _earlier(self) -> dict[str, Facts]:
+    def _earlier(self) -> dict[str, decoders_lib.Facts]:
         """What is known of videos that are not asked for now, and whose features stay."""
         found = {}
         paths = sorted((self._folder / _WORK).glob("*.json"))
@@ -388,25 +363,25 @@ class _Work:
             name = path.stem
             if name not in self._videos and not name.startswith("."):
                 try:
-                    facts = Facts(**files.read_checked_json(path))
+                    facts = decoders_lib.Facts(**files.read_checked_json(path))
                 except (errors.InputError, TypeError):
                     continue
                 if self._is_done(name, facts):
                     found[name] = facts
         return found
 
-    def _known(self, name: str) -> Facts | None:
+    def _known(self, name: str) -> decoders_lib.Facts | None:
         """What an earlier start has found of a video, if it is the same file."""
         path = self._folder / _WORK / f"{name}.json"
         try:
-            facts = Facts(**files.read_checked_json(path))
+            facts = decoders_lib.Facts(**files.read_checked_json(path))
             now = os.stat(self._videos[name])
         except (errors.InputError, TypeError, OSError):
             return None
         is_same = (facts.size, facts.changed) == (now.st_size, now.st_mtime_ns)
         return facts if is_same else None
 
-    def _is_done(self, name: str, facts: Facts) -> bool:
+    def _is_done(self, name: str, facts: decoders_lib.Facts) -> bool:
         """Whether all features of a video are there."""
         try:
             headers = [
@@ -422,7 +397,7 @@ class _Work:
         shapes = [(facts.snippets, width) for width in widths]
         return [header.shape for header in headers] == shapes
 
-    def _compute(self, todo: dict[str, Facts], stop: list[int]) -> None:
+    def _compute(self, todo: dict[str, decoders_lib.Facts], stop: list[int]) -> None:
         """Computes the chunks of videos in order, a few ahead in the processes."""
         total = sum(facts.snippets for facts in todo.values())
         for stream in self._streams.names:
@@ -439,7 +414,7 @@ class _Work:
                     if not self._is_kept(name, first, last):
                         part = (todo[name], self._backbone.inputs, first, last)
                         path = self._videos[name]
-                        job = self._decoders.submit(_made, path, *part)
+                        job = self._decoders.submit(decoders_lib.made, path, *part)
                     ahead.append((name, first, last, job))
                 if not ahead:
                     return
@@ -451,7 +426,9 @@ class _Work:
                 bar.update(last - first)
                 self._check_stop(stop)
 
-    def _chunks(self, todo: dict[str, Facts]) -> Iterator[tuple[str, int, int]]:
+    def _chunks(
+        self, todo: dict[str, decoders_lib.Facts]
+    ) -> Iterator[tuple[str, int, int]]:
         """Video, first snippet and the one after the last, of all that is to be done."""
         for name, facts in todo.items():
             self._begin(name, facts)
@@ -459,7 +436,7 @@ class _Work:
                 if name not in self._left_out:
                     yield name, first, last
 
-    def _parts(self, facts: Facts) -> Iterator[tuple[int, int]]:
+    def _parts(self, facts: decoders_lib.Facts) -> Iterator[tuple[int, int]]:
         """First snippet and the one after the last of each chunk of a video."""
         size = self._backbone.chunk
         for first in range(0, facts.snippets, size):
@@ -481,7 +458,7 @@ class _Work:
             return False
         return True
 
-    def _begin(self, name: str, facts: Facts) -> None:
+    def _begin(self, name: str, facts: decoders_lib.Facts) -> None:
         """Makes the folder of a video's chunks; those of another file go."""
         if self._known(name) is None:
             shutil.rmtree(self._work(name), ignore_errors=True)
@@ -540,7 +517,7 @@ class _Work:
                     f" {first + wrong[0][0]}: found a feature that is not finite"
                 )
 
-    def _finish(self, name: str, facts: Facts) -> None:
+    def _finish(self, name: str, facts: decoders_lib.Facts) -> None:
         """Joins the chunks of a video."""
         paths = [self._chunk(name, *part) for part in self._parts(facts)]
         for stream in self._streams.names:
@@ -573,7 +550,7 @@ class _Work:
         self,
         report: Report,
         found: annotations_lib.Annotations,
-        done: Mapping[str, Facts],
+        done: Mapping[str, decoders_lib.Facts],
         subsets: tuple[str, str],
     ) -> None:
         """Writes report, annotations and manifest."""
@@ -640,7 +617,7 @@ def _values(record: Any) -> Any:
 
 
 def _annotations(
-    done: Mapping[str, Facts],
+    done: Mapping[str, decoders_lib.Facts],
     labels: annotations_lib.Annotations | None,
     train_subset: str,
     path: pathlib.Path,
@@ -664,7 +641,7 @@ def _annotations(
 
 
 def _notes(
-    done: Mapping[str, Facts],
+    done: Mapping[str, decoders_lib.Facts],
     left_out: Mapping[str, str],
     labels: annotations_lib.Annotations | None,
 ) -> tuple[str, ...]:
@@ -684,168 +661,3 @@ def _notes(
             f"{labels.path}: {len(lacking)} videos have no labels, such as {lacking[0]!r}"
         )
     return tuple(notes)
-
-
-# What follows runs in the processes that decode.
-
-
-_ASKING = (signal.SIGINT, signal.SIGTERM)
-
-
-class _Decoders:
-    """Processes that decode, each with a thread that waits for it.
-
-    One that a file has ended, by a fault or for lack of memory, is started again.
-
-    Attributes:
-      count: how many there are, once they are needed.
-    """
-
-    def __init__(self, workers: int | None) -> None:
-        if workers is not None and workers < 1:
-            raise errors.InputError(f"--workers: found {workers}, expected 1 or more")
-        self.count = workers or os.cpu_count() or 1
-        # A process with threads, as JAX has, cannot be forked. One that has only
-        # imported what decodes can, and is.
-        self._context = multiprocessing.get_context("forkserver")
-        _start_server()
-        self._threads = concurrent.futures.ThreadPoolExecutor(self.count)
-        self._own = threading.local()
-        self._lock = threading.Lock()
-        self._processes: list[Any] = []
-        self._has_ended = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        """Ends the processes at once, whatever they do."""
-        with self._lock:
-            self._has_ended = True
-            for process in self._processes:
-                process.kill()
-        self._threads.shutdown(wait=True, cancel_futures=True)
-        for process in self._processes:
-            process.join()
-
-    def submit(
-        self, function: Callable[..., Any], path: pathlib.Path, *arguments: Any
-    ) -> concurrent.futures.Future:
-        """Begins a call for a file; what it raises is an InputError that names it."""
-        return self._threads.submit(self._call, function, path, *arguments)
-
-    def _call(
-        self, function: Callable[..., Any], path: pathlib.Path, *arguments: Any
-    ) -> Any:
-        """What a process makes; runs in a thread."""
-        for _ in range(2):  # Another one may have taken the memory.
-            try:
-                connection = self._connection()
-                connection.send((function, path, *arguments))
-                found = connection.recv()
-            except (EOFError, ConnectionError):
-                self._own.connection = None
-                continue
-            if isinstance(found, errors.InputError):
-                raise found
-            return found
-        raise errors.InputError(
-            f"{path}: the process that decodes it has died, perhaps for lack of memory"
-        )
-
-    def _connection(self) -> Any:
-        """The thread's process, started where it has none."""
-        if getattr(self._own, "connection", None) is None:
-            here, there = self._context.Pipe()
-            process = self._context.Process(target=_answer, args=(there,), daemon=True)
-            with self._lock:
-                if self._has_ended:
-                    raise EOFError
-                process.start()
-                self._processes.append(process)
-            # So that the end of the process is the end of what can be read.
-            there.close()
-            self._own.connection = here
-        return self._own.connection
-
-
-def _start_server() -> None:
-    """Starts the process that others are forked from, unless it runs."""
-    forkserver.set_forkserver_preload([__name__])
-    resource_tracker.ensure_running()  # It unblocks signals when it starts.
-    # The processes inherit it: signals are for the first one alone.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ASKING)
-    # It would look for modules in the present folder first, whatever is there.
-    usual = {name: os.environ.get(name) for name in ("PYTHONPATH", "PYTHONSAFEPATH")}
-    os.environ["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, sys.path))
-    os.environ["PYTHONSAFEPATH"] = "1"
-    try:
-        forkserver.ensure_running()
-    finally:
-        for name, value in usual.items():
-            if value is None:
-                os.environ.pop(name)
-            else:
-                os.environ[name] = value
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _answer(connection: Any) -> None:
-    """Makes what is asked for, until the first process ends."""
-    for number in _ASKING:
-        signal.signal(number, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        parent.join()
-        os._exit(0)
-
-    threading.Thread(target=watch, daemon=True).start()
-    with contextlib.suppress(EOFError, ConnectionError):
-        while True:
-            function, path, *arguments = connection.recv()
-            try:
-                answer = function(path, *arguments)
-            except errors.InputError as error:
-                answer = error
-            except MemoryError:
-                answer = errors.InputError(f"{path}: takes more memory than there is")
-            except (ArithmeticError, LookupError, OSError, ValueError) as error:
-                reason = getattr(error, "strerror", None) or str(error)
-                answer = errors.InputError(f"{path}: cannot be read: {reason}")
-            connection.send(answer)
-
-
-@functools.lru_cache(maxsize=4)
-def _opened(path: pathlib.Path, size: int, changed: int) -> video_lib.Video:
-    """A video, scanned once."""
-    del size, changed
-    return video_lib.open_video(path)
-
-
-def _scan(path: pathlib.Path, grid: inputs.Grid) -> Facts:
-    """What is known of a file."""
-    now = os.stat(path)
-    video = _opened(path, now.st_size, now.st_mtime_ns)
-    return Facts(
-        size=now.st_size,
-        changed=now.st_mtime_ns,
-        snippets=grid.count(video),
-        frames=len(video.times),
-        duration=float(video.duration),
-        fps=float(video.fps),
-    )
-
-
-def _made(
-    path: pathlib.Path, facts: Facts, made: inputs.Inputs, first: int, last: int
-) -> dict[str, np.ndarray]:
-    """Inputs of the backbone for snippets of a file that was scanned."""
-    found = made(_opened(path, facts.size, facts.changed), first, last)
-    now = os.stat(path)
-    if (now.st_size, now.st_mtime_ns) != (facts.size, facts.changed):
-        raise errors.InputError(
-            f"{path}: was changed while it was read; the same command reads it again"
-        )
-    return found
