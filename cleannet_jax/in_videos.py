@@ -32,8 +32,8 @@ from cleannet_jax.run import Detection
 FEATURES, SCP = "features", "scp"
 _FRAMES = 12
 _FRAME_HEIGHT = 120
-# Drawn are those of at least so much of the best score of their video.
-_DRAWN_SCORE = 0.5
+# Shown are those of at least so much of the best score of their video.
+_SHOWN_SCORE = 0.5
 # Instances of a video that are printed; files hold all of them.
 _LISTED = 10
 
@@ -197,8 +197,9 @@ def write(
     by_video = {name: _detections(found, name) for name in found.videos}
     saved = snippets.open_folder(out / SCP, dataset)
     for name, detections in by_video.items():
-        subtitles.write_srt(out / f"{name}.srt", detections)
-        subtitles.write_vtt(out / f"{name}.vtt", detections)
+        shown = _worth_showing(detections)
+        subtitles.write_srt(out / f"{name}.srt", shown)
+        subtitles.write_vtt(out / f"{name}.vtt", shown)
         video = video_lib.open_video(videos[name])
         of_video = _picture(
             dataset.videos[name], saved, detections, video, dataset.categories
@@ -211,7 +212,7 @@ def write(
         picture.draw(out / f"{name}.png", of_video)
         written += [f"{name}.srt", f"{name}.vtt", f"{name}.png"]
         if clip:
-            written += _cut(video, detections, out / "clips", name)
+            written += _cut(video, shown, out / "clips", name)
     return Found(by_video, tuple(written), report.left_out)
 
 
@@ -287,7 +288,7 @@ def _picture(
     numbers = video_lib.number_at(video, np.asarray(seconds))
     size = video_lib.Size(shorter=_FRAME_HEIGHT)
     shown = zip(seconds, video_lib.frames(video, numbers, size), strict=True)
-    drawn = _worth_drawing(detections)
+    drawn = _worth_showing(detections)
     rest = f", best {len(drawn)} of {len(detections)} detections"
     return picture.Picture(
         title=info.id + rest * (len(drawn) < len(detections)),
@@ -306,10 +307,10 @@ def _picture(
     )
 
 
-def _worth_drawing(detections: list[Detection]) -> list[Detection]:
+def _worth_showing(detections: list[Detection]) -> list[Detection]:
     """Those of high scores, by falling score as they are given."""
     best = detections[0].score if detections else 0.0
-    least = min(_DRAWN_SCORE * best, best)  # Scores may be negative.
+    least = min(_SHOWN_SCORE * best, best)  # Scores may be negative.
     return [one for one in detections if one.score >= least]
 
 
