@@ -12,6 +12,7 @@ import pathlib
 import shutil
 
 import numpy as np
+import programs
 import pytest
 import test_pages
 
@@ -264,3 +265,31 @@ def test_ten_thousand_detections_in_a_video(browser, tmp_path):
         assert "200 of 10000 detections" in text_of(found.page, "#shown")
         found.page.select_option("#most", "1000")
         assert "1000 of 10000 detections" in text_of(found.page, "#shown")
+
+
+def test_a_video_plays_under_the_cursor(browser, tmp_path):
+    pytest.importorskip("av", reason="no PyAV")
+    import videos as make
+
+    found, truth = test_pages.write_files(
+        tmp_path, {"a b": [("run", 2.0, 4.0)]}, {"a b": [("run", 2.0, 4.0, 0.9)]}
+    )
+    (tmp_path / "clips").mkdir()
+    make.make_video(tmp_path / "clips/a b.webm", 60, fps=10, codec="libvpx-vp9")
+    done = programs.run(
+        *("report", found, "--ground-truth", truth, "--out", tmp_path / "pages"),
+        *("--videos", tmp_path / "clips"),
+    )
+    assert done.returncode == 0, done.stderr
+    with opened(browser, tmp_path / "pages/videos/00001.html") as page_of:
+        page = page_of.page
+        time = "document.getElementById('player').currentTime"
+        page.wait_for_function("document.getElementById('player').readyState >= 1")
+        box = page.locator("#chart").bounding_box()
+        middle = box["y"] + box["height"] / 2
+        page.mouse.move(box["x"] + 0.2 * box["width"], middle)
+        page.mouse.move(box["x"] + 0.3 * box["width"], middle)
+        assert 2.5 < page.evaluate(time) < 6
+        page.keyboard.press("j")
+        assert page.evaluate(time) == pytest.approx(2, abs=0.1)
+        page.wait_for_function("document.querySelector('.now').style.left !== ''")

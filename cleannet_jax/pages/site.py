@@ -21,6 +21,8 @@ import math
 import os
 import pathlib
 import shutil
+import types
+import urllib.parse
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -74,6 +76,7 @@ def write(
     material: gather.Material,
     folder: str | os.PathLike,
     *,
+    files_by_id: Mapping[str, pathlib.Path] = types.MappingProxyType({}),
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Writes pages, in the place of those that are there.
@@ -81,6 +84,7 @@ def write(
     Args:
       material: what they show.
       folder: to write; made if it is not there.
+      files_by_id: video files that pages play, where they are now.
       progress: called with the number of videos done and of all videos.
 
     Raises:
@@ -105,7 +109,9 @@ def write(
     ids = list(material.videos)
     numbers = {name: f"{place + 1:05}" for place, name in enumerate(ids)}
     for place, name in enumerate(ids):
-        _write_video(material, name, place, numbers, folder / "videos", render)
+        own = folder / "videos"
+        played = _link(files_by_id.get(name), own)
+        _write_video(material, name, place, numbers, own, render, played)
         if progress:
             progress(place + 1, len(ids))
     _write_page(folder, "videos", _index(material, numbers), render)
@@ -492,6 +498,14 @@ def _charts(entry: gather.Entry) -> dict[str, Any]:
     return content
 
 
+def _link(path: pathlib.Path | None, folder: pathlib.Path) -> str:
+    """What leads from pages in a folder to a file; empty for none."""
+    if path is None:
+        return ""
+    relative = os.path.relpath(path.resolve(), folder.resolve())
+    return urllib.parse.quote(pathlib.PurePath(relative).as_posix())
+
+
 def _write_video(
     material: gather.Material,
     name: str,
@@ -499,6 +513,7 @@ def _write_video(
     numbers: Mapping[str, str],
     folder: pathlib.Path,
     render: Callable[..., str],
+    played: str,
 ) -> None:
     """Writes the page of one video."""
     video, number = material.videos[name], numbers[name]
@@ -522,6 +537,7 @@ def _write_video(
         entries=[_name(entry["name"]) for entry in data["entries"]],
         categories=data["categories"],
         num_truths=len(video.labels),
+        video_file=played,
     )
     with files.open_atomic(folder / f"{number}.html", is_bulk=True) as file:
         file.write(text)

@@ -52,6 +52,11 @@ def parser() -> options.Parser:
     made.add_option(
         "--data", metavar="DIR", help="feature folder of the runs, where it was moved"
     )
+    made.add_option(
+        "--videos",
+        metavar="DIR",
+        help="folder of the video files, which pages then play",
+    )
     files = made.add_argument_group("of files of detections")
     made.add_option(
         "--subset",
@@ -96,6 +101,7 @@ def parser() -> options.Parser:
 def run(parsed: argparse.Namespace) -> int:
     """Gathers and writes; prints where."""
     from cleannet_jax import evaluate, logs, thresholds
+    from cleannet_jax.features import extract
     from cleannet_jax.pages import gather, site
     from cleannet_jax.programs import compilation
 
@@ -122,9 +128,18 @@ def run(parsed: argparse.Namespace) -> int:
     )
     if parsed.figure:
         return _draw(parsed, material)
+    played = extract.find_videos([parsed.videos]) if parsed.videos else {}
+    if played and not played.keys() & material.videos.keys():
+        raise errors.InputError(
+            f"--videos: {parsed.videos}: found none of the videos by their names, such as"
+            f" {next(iter(material.videos), '')!r}"
+        )
     with logs.progress_bar("pages", total=len(material.videos)) as bar:
         site.write(
-            material, parsed.out, progress=lambda done, total: bar.update(done - bar.n)
+            material,
+            parsed.out,
+            files_by_id=played,
+            progress=lambda done, total: bar.update(done - bar.n),
         )
     gaps = [gap for entry in material.entries for gap in entry.gaps]
     for line in (*material.notes, *gaps):

@@ -263,6 +263,7 @@ function select(one) {
     row.querySelector("button").setAttribute("aria-pressed", String(is));
   });
   get("selected").hidden = one === null;
+  if (one !== null && get("player")) get("player").currentTime = Math.max(segmentOf(one).start, 0);
   if (one !== null) explain(one);
 }
 
@@ -313,7 +314,34 @@ function go(by) {
   select({ kind: "truth", row: places[next], entry: 0 });
 }
 
+// The video, where its file is at hand: frames under the cursor, and a line at its time.
+function play() {
+  const player = get("player"), place = get("chart");
+  if (!player) return;
+  const line = add(place.parentElement, "div", undefined, "now");
+  line.setAttribute("aria-hidden", "true");
+  const axis = () => place._fullLayout && place._fullLayout.xaxis;
+  const mark = () => {
+    const own = axis();
+    if (!own) return;
+    const left = own._offset + own.d2p(player.currentTime);
+    line.hidden = left < own._offset || left > own._offset + own._length;
+    line.style.left = `${place.offsetLeft + left}px`;
+    line.style.top = `${place.offsetTop}px`;
+    line.style.height = `${place.offsetHeight}px`;
+  };
+  place.addEventListener("mousemove", (event) => {
+    const own = axis();
+    if (!own || !player.paused || !(player.duration > 0)) return;
+    const time = own.p2d(event.clientX - place.getBoundingClientRect().left - own._offset);
+    if (time >= 0 && time <= report.duration) player.currentTime = Math.min(time, player.duration);
+  });
+  for (const name of ["timeupdate", "seeked", "loadedmetadata"]) player.addEventListener(name, mark);
+  player.addEventListener("error", () => { get("player-note").textContent = "This browser cannot play the file."; });
+}
+
 function start() {
+  play();
   get("category").value = "";
   for (const id of ["category", "most", "entry"]) if (get(id)) get(id).addEventListener("change", () => { show(); if (selected) explain(selected); });
   get("threshold").addEventListener("input", show);
