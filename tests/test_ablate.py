@@ -31,6 +31,7 @@ def run(tiny, data, folder, methods, seeds=(0, 1)):
     )
 
 
+@pytest.mark.once
 def test_every_method_ends_in_the_tables(tiny, feature_folder, tmp_path):
     names = methods.named(
         "untrimmednet_hard,hide_and_seek,stpn,w_talc,autoloc,full,stpn+t,w_talc+plain"

@@ -170,6 +170,7 @@ SMIL = pathlib.Path(__file__).parents[2] / "shared" / "data" / "thumos14_smil"
 
 
 @pytest.mark.skipif(not SMIL.is_dir(), reason="no real detections")
+@pytest.mark.once
 def test_a_weight_from_training_videos_improves_a_published_detector():
     """docs/improve.md's first table, its chosen recipe among a few others."""
     annotations = evaluate.read_annotations(SMIL / "annotations.json")

@@ -228,6 +228,16 @@ def test_pages_of_a_run(run, feature_folder, tmp_path):
     assert found["evaluator"] == "contrast"
     for parts, score in zip(own["parts"], own["score"], strict=True):
         assert parts[-1] == pytest.approx(score, abs=2e-3)
+    # Figures in place of pages.
+    for figure in ("table", "errors", "curves"):
+        path = tmp_path / f"{figure}.svg"
+        done = programs.run("report", run, "--figure", figure, "--out", path)
+        assert done.returncode == 0, done.stderr
+        assert path.read_text().startswith("<?xml")
+    wrong = programs.run(
+        "report", run, "--figure", "table", "--out", tmp_path / "a.gif"
+    )
+    assert wrong.returncode == 2 and ".gif" in wrong.stderr
     # Again in the same folder, and never in another that is there.
     assert programs.run("report", run, "--out", out).returncode == 0
     refused = programs.run("report", run, "--out", feature_folder)
@@ -365,14 +375,3 @@ def test_a_missing_package_is_said(two_videos, tmp_path, monkeypatch):
 def test_material_is_frozen(two_videos):
     with pytest.raises(dataclasses.FrozenInstanceError):
         gathered(*two_videos, intervals=False).title = "other"
-
-
-def test_figures_in_place_of_pages(run, tmp_path):
-    for figure in ("table", "errors", "curves"):
-        path = tmp_path / f"{figure}.svg"
-        done = programs.run("report", run, "--figure", figure, "--out", path)
-        assert done.returncode == 0, done.stderr
-        assert path.read_text().startswith("<?xml")
-    path = tmp_path / "a.gif"
-    done = programs.run("report", run, "--figure", "table", "--out", path)
-    assert done.returncode == 2 and ".gif" in done.stderr

@@ -11,6 +11,7 @@ import pytest
 SCRIPT = pathlib.Path(__file__).with_name("sharded.py")
 
 
+@pytest.mark.once
 @pytest.mark.skipif(
     not hasattr(jax, "shard_map") or not hasattr(jax, "set_mesh"),
     reason="this version of JAX has no jax.shard_map or jax.set_mesh",

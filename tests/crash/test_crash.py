@@ -7,9 +7,12 @@ import sys
 
 import pytest
 
-pytestmark = pytest.mark.skipif(
-    not os.path.exists("/proc/self/fd"), reason="operations are known by /proc"
-)
+pytestmark = [
+    pytest.mark.once,
+    pytest.mark.skipif(
+        not os.path.exists("/proc/self/fd"), reason="operations are known by /proc"
+    ),
+]
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -34,7 +37,7 @@ def test_a_sample_of_converting():
 
 
 def test_a_sample_of_training_and_localizing():
-    found = campaign("--sample", "100", "--only", "train,localize")
+    found = campaign("--sample", "400", "--only", "train,localize")
     assert found.count("operations passed") == 2
 
 
