@@ -106,11 +106,19 @@ def test_heads_are_written_and_read_in_another_order(tmp_path):
             )
     path = tmp_path / "heads.npz"
     with pytest.raises(
-        errors.InputError, match="found heads of 4 .*'d' is not in both"
+        errors.InputError, match="found heads of 4 .*'e' is not among them"
     ):
         recovered_heads.read(
             path, categories="abce", streams=streams.Streams(("rgb", "flow"), (6, 6))
         )
+    # Heads of other categories are left out.
+    some = recovered_heads.read(
+        path, categories="ca", streams=streams.Streams(("rgb", "flow"), (6, 6))
+    )
+    np.testing.assert_array_equal(
+        some["rgb"]["classification"]["kernel"],
+        found.params["rgb"]["classification"]["kernel"][:, [2, 0]],
+    )
     with pytest.raises(errors.InputError, match=r"flow/classification/kernel: found"):
         recovered_heads.read(
             path, categories="abcd", streams=streams.Streams(("rgb", "flow"), (6, 5))
