@@ -11,6 +11,8 @@ import pytest
 from cleannet_jax import errors
 from cleannet_jax.models import bn_inception
 
+pytestmark = pytest.mark.once
+
 CHANNELS = (3, 10)
 # Output channels and size of the map after each block, from the network's description.
 BLOCKS = {

@@ -13,6 +13,8 @@ from cleannet_jax import streams as streams_lib
 from cleannet_jax.models import co2_net
 from cleannet_jax.ops import pooling
 
+pytestmark = pytest.mark.once
+
 NUM = 3
 STREAMS = {
     1: streams_lib.Streams(("pose",), (7,)),

@@ -86,4 +86,4 @@ def test_what_a_demo_refuses(tmp_path, more, message):
 )
 def test_pictures_leave_out_what_is_below_half_of_the_best(scores, drawn):
     detections = [Detection("spin", 0.0, 1.0, score) for score in scores]
-    assert in_videos._worth_drawing(detections) == detections[:drawn]
+    assert in_videos._worth_showing(detections) == detections[:drawn]

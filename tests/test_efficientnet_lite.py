@@ -14,6 +14,8 @@ from cleannet_jax import errors
 from cleannet_jax.data.feature_files import torch_files
 from cleannet_jax.models import efficientnet_lite
 
+pytestmark = pytest.mark.once
+
 VIDEO = pathlib.Path(__file__).parents[2] / "shared/data/video/v_GGSY1Qvo990.mp4"
 BARBELL = 422  # of ImageNet's 1000 classes, from 0
 # The .pth of the package has 4,652,008 parameters and a statistic for each scale or shift.

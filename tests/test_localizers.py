@@ -16,6 +16,8 @@ from cleannet_jax.models import predictions as predictions_lib
 from cleannet_jax.ops import contrast
 from cleannet_jax.programs import options
 
+pytestmark = pytest.mark.once
+
 STREAMS = streams_lib.Streams(("rgb",), (2,))
 LENGTH, PADDED = 37, 48
 

@@ -25,6 +25,8 @@ sync_api = pytest.importorskip(
     "playwright.sync_api", reason="playwright drives the browser"
 )
 
+pytestmark = pytest.mark.once
+
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 FLAGS = [
     "--headless",

@@ -7,6 +7,8 @@ import recipes_by_hand
 from cleannet_jax.localizers import recipes
 from cleannet_jax.models import predictions as predictions_lib
 
+pytestmark = pytest.mark.once
+
 
 def video_of(seed, snippets, categories, *, smooth):
     """Snippet scores between 0 and 1; attention has 1 in it."""

@@ -13,6 +13,8 @@ from test_contrast import (
 
 from cleannet_jax.ops import contrast, edges
 
+pytestmark = pytest.mark.once
+
 jitted_scores = jax.jit(contrast.proposal_scores)
 
 # Every sequence has a unit: scores are within 1e-5 of it.
