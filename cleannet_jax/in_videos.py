@@ -6,7 +6,6 @@ command computes no feature twice.
 """
 
 import dataclasses
-import json
 import pathlib
 import re
 from collections.abc import Mapping, Sequence
@@ -73,27 +72,16 @@ def backbone_of(run: pathlib.Path, **changes: Any) -> extract.Backbone:
         )
     settings = backbones.settings_of(model.extraction, str(run))
     backbone = backbones.create(dataclasses.replace(settings, **changes))
-    before, now = _as_values(model.extraction), _as_values(backbone.record)
-    names = [key for key in {**before, **now} if before.get(key) != now.get(key)]
-    if names == ["network"] and ".py:" in settings.backbone:
+    differing = extract.differences(model.extraction, backbone.record)
+    if [*differing] == ["network"] and ".py:" in settings.backbone:
         print(f"note: {settings.backbone} has changed since {run} was trained")
-    elif names:
-        name = names[0]
+    elif differing:
+        name, (before, now) = next(iter(differing.items()))
         raise errors.InputError(
-            f"{run}: was trained on features made otherwise: {name}"
-            f" {before.get(name)!r}, found {now.get(name)!r}"
+            f"{run}: was trained on features made otherwise: {name} {before!r}, found"
+            f" {now!r}"
         )
     return backbone
-
-
-def _as_values(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A record as JSON has it, without where files are; digests say which they are."""
-    content = json.loads(json.dumps(dict(record)))
-    weights = content.get("weights", ())
-    content |= {"weights": [item.get("sha256") for item in weights]}
-    if "network" in content:
-        content["backbone"] = pathlib.PurePath(content["backbone"]).name
-    return content
 
 
 def localize_with(

@@ -87,6 +87,14 @@ def test_a_folder_can_grow_by_other_videos(folder):
     assert done.returncode == 0 and "2 other videos" in done.stdout, done.stderr
     database = json.loads((folder / "out/annotations.json").read_text())["database"]
     assert set(database) == {"a", "b", "c"} and database["a"]["labels"] == ["run"]
+    # Labels that are given later are of all of them.
+    (folder / "labels.csv").write_text("id,labels\na,jump\nc,run\n")
+    command = ("extract", new, "--to", folder / "out", *BLOCKS)
+    done = programs.run(*command, "--labels", folder / "labels.csv")
+    assert done.returncode == 0, done.stderr
+    database = json.loads((folder / "out/annotations.json").read_text())["database"]
+    assert database["a"]["labels"] == ["jump"] and database["c"]["labels"] == ["run"]
+    assert set(database) == {"a", "b", "c"} and database["a"]["duration"] > 1
 
 
 def test_chunks_and_processes_change_no_bit(folder):

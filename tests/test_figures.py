@@ -8,10 +8,9 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from cleannet_jax import config as config_lib
 from cleannet_jax import errors, evaluate
 from cleannet_jax.metrics import average_precision, diagnosis
-from cleannet_jax.report import figures, runs
+from cleannet_jax.report import drawing, figures
 
 pytest.importorskip("matplotlib", reason="needs matplotlib")
 
@@ -71,14 +70,12 @@ def captured(monkeypatch, draw, *arguments, **options):
     """The figure that would have been written."""
     kept = []
 
-    def save(path, make):
-        style = {**figures._STYLE, "font.family": ["DejaVu Sans"]}
-        import matplotlib.style
+    def save(path, make, *, style, dots):
+        font = drawing.Font()
+        with drawing.styled(style, font):
+            kept.append(make(font))
 
-        with matplotlib.style.context(["default", style]):
-            kept.append(make(figures._Font()))
-
-    monkeypatch.setattr(figures, "_save", save)
+    monkeypatch.setattr(drawing, "save", save)
     draw("x.pdf", *arguments, **options)
     return kept[0]
 
@@ -155,7 +152,7 @@ def test_results_at_other_thresholds_are_not_mixed(tmp_path):
             figures.draw_table(tmp_path / "a.pdf", given)
 
 
-def test_rows_come_from_reports_and_runs():
+def test_rows_come_from_reports():
     result = average_precision.AveragePrecision(
         ("a",), np.array(TIOUS), np.array([[1.0], [0.5], [0.0]]), np.array([1])
     )
@@ -166,11 +163,6 @@ def test_rows_come_from_reports_and_runs():
     assert row.low == (0.0,) * 4 and row.high == (50.0,) * 4
     report.confidence = None
     assert figures.of_report("mine", report).low == ()
-    evaluated = runs.Evaluated("d", "x", False, "test", "official", "p", TIOUS, 1, 1)
-    of_run = runs.Row("r", "full", config_lib.Config, evaluated, (3.0, 2.0, 1.0), 2.0)
-    assert figures.of_row(of_run) == figures.Result(
-        "r, full", TIOUS, (3.0, 2.0, 1.0, 2.0)
-    )
 
 
 def test_errors_are_shown_with_names_and_numbers(monkeypatch):
@@ -240,7 +232,7 @@ def test_hostile_names_are_drawn(tmp_path):
     figures.draw_table(tmp_path / "a.pdf", results(*HOSTILE), note=HOSTILE[3])
     curves = dict.fromkeys(HOSTILE, lines(3))
     figures.draw_curves(tmp_path / "b.svg", curves, note=HOSTILE[5])
-    assert figures._Font().shown("a\u202eb\n$c$") == "ab $c$"
+    assert drawing.Font().shown("a\u202eb\n$c$", 40) == "ab $c$"
 
 
 def test_without_matplotlib_it_says_what_to_install(tmp_path, monkeypatch):

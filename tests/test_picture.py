@@ -86,8 +86,10 @@ def test_other_endings_are_refused(tmp_path):
 
 def test_a_missing_matplotlib_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    monkeypatch.setitem(sys.modules, "matplotlib.style", None)
-    with pytest.raises(errors.InputError, match=r"pip install 'cleannet_jax\[video\]'"):
+    monkeypatch.setitem(sys.modules, "matplotlib.font_manager", None)
+    with pytest.raises(
+        errors.InputError, match=r"pip install 'cleannet_jax\[report\]'"
+    ):
         picture_lib.draw(tmp_path / "a.png", made())
 
 

@@ -305,19 +305,16 @@ class _Work:
             raise errors.InputError(f"{self._folder}: no video can be read: {reason}")
         if not all(self._streams.widths):
             self._streams = self._stored_streams(next(iter(done)))
-        notes = _notes(done, self._left_out, labels)
-        path = self._folder / _ANNOTATIONS
-        found = _annotations(done, labels, subsets[0], path)
-        earlier = self._earlier()
+        path, earlier = self._folder / _ANNOTATIONS, self._earlier()
+        found = _annotations(done | earlier, labels, subsets[0], path)
+        notes = _notes(found, self._left_out, labels)
         if earlier:
+            # What was said of them stays, unless the labels say something else.
             before = annotations_lib.read_annotations(path).videos
             known = labels.videos if labels else {}
             found.videos.update(
                 {n: before[n] for n in earlier if n in before and n not in known}
             )
-            done = done | {
-                name: earlier[name] for name in found.videos if name in earlier
-            }
             notes += (f"{len(earlier)} other videos were there before, and stay",)
         report = Report(
             str(self._folder),
@@ -327,7 +324,7 @@ class _Work:
             self._left_out,
             notes,
         )
-        self._write(report, found, done, subsets)
+        self._write(report, found, done | earlier, subsets)
         return report
 
     def _scan(self, stop: list[int]) -> tuple[dict[str, decoders_lib.Facts], set[str]]:
@@ -595,24 +592,44 @@ def _check_folder(folder: pathlib.Path, backbone: Backbone) -> None:
                 " empty folder"
             )
         return
-    found, wanted = _values(files.read_json(path)), _values(dict(backbone.record))
-    if found != wanted:
-        before = found if isinstance(found, dict) else {}
-        names = sorted({*before, *wanted})
-        name = next(key for key in names if before.get(key) != wanted.get(key))
+    differing = differences(files.read_json(path), backbone.record)
+    if differing:
+        name, (before, now) = next(iter(differing.items()))
         raise errors.InputError(
-            f"{folder}: holds features made otherwise: {name} {before.get(name)!r},"
-            f" expected {wanted.get(name)!r}; choose another folder"
+            f"{folder}: holds features made otherwise: {name} {before!r}, expected"
+            f" {now!r}; choose another folder"
         )
 
 
-def _values(record: Any) -> Any:
-    """A record as JSON has it, without where files are: they may move."""
-    content = json.loads(json.dumps(record))
-    if isinstance(content, dict) and isinstance(content.get("weights"), list):
-        for item in filter(lambda item: isinstance(item, dict), content["weights"]):
-            if item.get("sha256"):
-                item.pop("file", None)
+def differences(before: Any, now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Returns what two records of a backbone differ in, by name, sorted.
+
+    Files may move: where there is a digest it says which file it is.
+
+    Args:
+      before: as a file has it.
+      now: of a `Backbone`.
+    """
+    one, other = _values(before), _values(now)
+    names = sorted({*one, *other})
+    return {
+        name: (one.get(name), other.get(name))
+        for name in names
+        if one.get(name) != other.get(name)
+    }
+
+
+def _values(record: Any) -> dict[str, Any]:
+    """A record as JSON has it, without where files are."""
+    if not isinstance(record, Mapping):
+        return {"record": None}
+    content = json.loads(json.dumps(dict(record)))
+    weights = content.get("weights")
+    for item in weights if isinstance(weights, list) else ():
+        if isinstance(item, dict) and item.get("sha256"):
+            item.pop("file", None)
+    if "network" in content:
+        content["backbone"] = pathlib.PurePath(str(content.get("backbone"))).name
     return content
 
 
@@ -641,15 +658,15 @@ def _annotations(
 
 
 def _notes(
-    done: Mapping[str, decoders_lib.Facts],
+    found: annotations_lib.Annotations,
     left_out: Mapping[str, str],
     labels: annotations_lib.Annotations | None,
 ) -> tuple[str, ...]:
     """What a person should know of videos and labels."""
     if labels is None:
         return ("no labels: --labels FILE gives those that are known",)
-    missing = [n for n in labels.videos if n not in done and n not in left_out]
-    lacking = [n for n in done if n not in labels.videos]
+    missing = [n for n in labels.videos if n not in {*found.videos, *left_out}]
+    lacking = [n for n in found.videos if n not in labels.videos]
     notes = []
     if missing:
         notes.append(

@@ -7,20 +7,16 @@ Names are any text: they are put on one line, without what steers the writing di
 and cut where they do not fit.
 """
 
-import io
 import math
 import os
-import pathlib
-import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from cleannet_jax import errors, evaluate
-from cleannet_jax.data import files
 from cleannet_jax.metrics import diagnosis as diagnosis_lib
-from cleannet_jax.report import plain, runs
+from cleannet_jax.report import drawing
 
 # Widths in inches: of one of two columns, and of both.
 COLUMN, PAGE = 3.4, 7.0
@@ -52,11 +48,6 @@ _CURVES = (
     ("#56B4E9", (0, (2.5, 1.5))),
     ("#333333", (0, (5, 1, 1, 1, 1, 1))),
 )
-_UNDATED: dict[str, dict[str, Any]] = {
-    ".pdf": {"CreationDate": None},
-    ".svg": {"Date": None},
-    ".png": {"Software": None},
-}
 _STYLE = {
     "font.size": 7,
     "axes.titlesize": 7,
@@ -79,12 +70,7 @@ _STYLE = {
     "ytick.major.pad": 2,
     "hatch.linewidth": 0.4,
     "patch.linewidth": 0.4,
-    "pdf.fonttype": 42,
-    "svg.fonttype": "path",
-    "svg.hashsalt": "cleannet",
 }
-_FONTS = ("DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans")
-_MISSING = "\N{WHITE SQUARE}"
 
 
 class Result(NamedTuple):
@@ -114,12 +100,6 @@ def of_report(name: str, report: evaluate.Report) -> Result:
     return Result(name, tuple(report.result.tious.tolist()), tuple(values), low, high)
 
 
-def of_row(row: runs.Row) -> Result:
-    """Returns a method of a run as a row."""
-    name = f"{row.run}, {row.method}"
-    return Result(name, row.evaluated.tious, (*row.map, row.mean))
-
-
 def draw_table(
     path: str | os.PathLike,
     results: Sequence[Result],
@@ -147,7 +127,9 @@ def draw_table(
             f" {len({result.tious for result in results})} sets of tIoU thresholds,"
             " expected results at the same"
         )
-    _save(path, lambda font: _table(font, results, note, width))
+    drawing.save(
+        path, lambda font: _table(font, results, note, width), style=_STYLE, dots=_DOTS
+    )
 
 
 def draw_errors(
@@ -171,7 +153,12 @@ def draw_errors(
     Raises:
       InputError: the path has another ending, or matplotlib is missing.
     """
-    _save(path, lambda font: _errors(font, diagnosis, note, width))
+    drawing.save(
+        path,
+        lambda font: _errors(font, diagnosis, note, width),
+        style=_STYLE,
+        dots=_DOTS,
+    )
 
 
 def draw_curves(
@@ -201,70 +188,18 @@ def draw_curves(
     panels = _panels(rows)
     if not panels:
         raise errors.InputError("curves: found no metrics, expected those of a run")
-    _save(path, lambda font: _curves(font, rows, panels, note, width))
-
-
-class _Font:
-    """What the fonts at hand can draw."""
-
-    def __init__(self) -> None:
-        manager = _matplotlib("font_manager")
-        names = {entry.name for entry in manager.fontManager.ttflist}
-        self.family = [name for name in _FONTS if name in names]
-        self._characters: set[int] = set()
-
-    def shown(self, text: str, longest: int = _NAME) -> str:
-        """The text on one line, with a box for what no font has."""
-        line = plain.one_line(text, longest)
-        if line.isascii():
-            return line
-        if not self._characters:
-            manager, ft2font = _matplotlib("font_manager"), _matplotlib("ft2font")
-            for name in self.family:
-                path = manager.findfont(name)
-                self._characters |= set(ft2font.FT2Font(path).get_charmap())
-        return "".join(map(self._drawable, line))
-
-    def _drawable(self, character: str) -> str:
-        if ord(character) in self._characters:
-            return character
-        return _MISSING if unicodedata.category(character)[0] not in "MC" else ""
-
-
-def _save(path: str | os.PathLike, draw: Callable[[_Font], Any]) -> None:
-    """Writes a figure by the ending of its name."""
-    ending = pathlib.Path(path).suffix.lower()
-    if ending not in _UNDATED:
-        raise errors.InputError(
-            f"{path}: found the ending {ending!r}, expected {', '.join(_UNDATED)}"
-        )
-    content, font = io.BytesIO(), _Font()
-    style = ["default", {**_STYLE, "font.family": font.family}]
-    # Whatever style the user has set: it may, say, call LaTeX.
-    with _matplotlib("style").context(style):
-        figure = draw(font)
-        figure.savefig(content, format=ending[1:], dpi=_DOTS, metadata=_UNDATED[ending])
-    with files.open_atomic(path, "wb") as file:
-        file.write(content.getvalue())
-
-
-def _matplotlib(name: str) -> Any:
-    """A module of matplotlib, which an extra brings."""
-    import importlib
-
-    try:
-        return importlib.import_module(f"matplotlib.{name}")
-    except ImportError:
-        raise errors.InputError(
-            "drawing: found no matplotlib, expected it: pip install"
-            " 'cleannet_jax[video]'"
-        ) from None
+    drawing.save(
+        path,
+        lambda font: _curves(font, rows, panels, note, width),
+        style=_STYLE,
+        dots=_DOTS,
+    )
 
 
 def _new(width: float, height: float) -> Any:
     """An empty figure of a size in inches."""
-    figure = _matplotlib("figure").Figure(figsize=(width, height))
-    _matplotlib("backends.backend_agg").FigureCanvasAgg(figure)
+    figure = drawing.matplotlib("figure").Figure(figsize=(width, height))
+    drawing.matplotlib("backends.backend_agg").FigureCanvasAgg(figure)
     return figure
 
 
@@ -283,7 +218,7 @@ class _Sheet:
     def rule(self, y: float, thick: float) -> None:
         """Draws a line across."""
         at = 1 - y / self.height
-        line = _matplotlib("lines").Line2D([0, 1], [at, at], color="k", lw=thick)
+        line = drawing.matplotlib("lines").Line2D([0, 1], [at, at], color="k", lw=thick)
         self.figure.add_artist(line)
 
 
@@ -307,11 +242,13 @@ def _fitting(sheet: _Sheet, text: str, most: float, size: float) -> str:
     return text
 
 
-def _table(font: _Font, results: Sequence[Result], note: str, width: float) -> Any:
+def _table(
+    font: drawing.Font, results: Sequence[Result], note: str, width: float
+) -> Any:
     """The table as a figure."""
     heads = [*(f"{tiou:.4g}" for tiou in results[0].tious), "mean"]
     cells = [[_rate(value) for value in result.map] for result in results]
-    names = [font.shown(result.name) for result in results]
+    names = [font.shown(result.name, _NAME) for result in results]
     probe, size, gap = _Sheet(width, 1.0), 7.0, 0.09
     columns = [[head, *column] for head, *column in zip(heads, *cells, strict=True)]
 
@@ -380,7 +317,7 @@ def _best(cells: Sequence[Sequence[str]]) -> list[list[bool]]:
 
 
 def _errors(
-    font: _Font, found: diagnosis_lib.Diagnosis, note: str, width: float
+    font: drawing.Font, found: diagnosis_lib.Diagnosis, note: str, width: float
 ) -> Any:
     """The charts of a diagnosis as a figure."""
     heights = [1.15, 0.8, 0.75, 0.75]
@@ -414,7 +351,7 @@ def _errors(
 
 
 def _write_note(
-    figure: Any, font: _Font, note: str, width: float, height: float
+    figure: Any, font: drawing.Font, note: str, width: float, height: float
 ) -> None:
     """Writes a line at the bottom."""
     probe = _Sheet(width, 1.0)
@@ -546,7 +483,7 @@ _NO_METRIC = ("step", "stage")
 
 
 def _curves(
-    font: _Font,
+    font: drawing.Font,
     rows: Mapping[str, Sequence[Mapping[str, Any]]],
     panels: Sequence[tuple[str, str]],
     note: str,
@@ -555,7 +492,7 @@ def _curves(
     """The curves of training as a figure."""
     across = 1 if len(panels) == 1 else 2
     down = -(-len(panels) // across)
-    names = [font.shown(name) for name in rows]
+    names = [font.shown(name, _NAME) for name in rows]
     keys = -(-len(names) // across) if len(names) > 1 else 0
     tall, left, between = 0.95, 0.42, 0.5
     top, bottom = 0.2, 0.36 + 0.13 * keys + (0.14 if note else 0)
@@ -595,7 +532,7 @@ def _draw_key(
     has_note: bool,
 ) -> None:
     """Which line is which run's."""
-    line = _matplotlib("lines").Line2D
+    line = drawing.matplotlib("lines").Line2D
     probe, room = _Sheet(width, 1.0), width / across - 0.45
     last = (len(names) - 1) // across
     for index, name in enumerate(names):

@@ -6,19 +6,15 @@ rising and falling in two tones; attention with its threshold. Times are in seco
 """
 
 import dataclasses
-import io
 import math
 import os
-import pathlib
-import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from cleannet_jax import errors, run
-from cleannet_jax.data import files
-from cleannet_jax.report import plain
+from cleannet_jax import run
+from cleannet_jax.report import drawing, plain
 
 # At most so many ...
 _SHOWN = 4  # categories with their SCP, unless they are named
@@ -38,31 +34,8 @@ _DOTS = 150  # an inch
 _FOUND, _RISING, _FALLING, _WEIGHT = "#009E73", "#E69F00", "#0072B2", "#CC79A7"
 _LINE, _FAINT = "#333333", "#DDDDDD"
 
-# Fonts that have what the first one, which comes with matplotlib, lacks.
-_FONTS = (
-    "Noto Sans CJK SC",
-    "Noto Sans CJK JP",
-    "Noto Sans",
-    "WenQuanYi Zen Hei",
-    "Microsoft YaHei",
-    "PingFang SC",
-    "Hiragino Sans",
-    "Arial Unicode MS",
-)
-_MISSING = "\N{WHITE SQUARE}"
-
-# Metadata that would make two pictures of one thing differ.
-_UNDATED = {
-    ".png": {"Software": None},
-    ".svg": {"Date": None},
-    ".pdf": {"CreationDate": None},
-}
 _STYLE = {
-    "font.family": ["DejaVu Sans"],
     "font.size": 8,
-    "pdf.fonttype": 42,  # Whole fonts; SVG has outlines.
-    "svg.fonttype": "path",
-    "svg.hashsalt": "cleannet",
     "hatch.linewidth": 0.6,
     "axes.linewidth": 0.6,
 }
@@ -139,19 +112,7 @@ def draw(path: str | os.PathLike, picture: Picture) -> None:
     Raises:
       InputError: the path has another ending, or matplotlib is missing.
     """
-    ending = pathlib.Path(path).suffix.lower()
-    if ending not in _UNDATED:
-        raise errors.InputError(
-            f"{path}: found the ending {ending!r}, expected {', '.join(_UNDATED)}"
-        )
-    style = _matplotlib("style")
-    content = io.BytesIO()
-    # Whatever style the user has set: it may, say, call LaTeX.
-    with style.context(["default", _STYLE]):
-        figure = _figure(picture)
-        figure.savefig(content, format=ending[1:], dpi=_DOTS, metadata=_UNDATED[ending])
-    with files.open_atomic(path, "wb") as file:
-        file.write(content.getvalue())
+    drawing.save(path, lambda font: _figure(picture, font), style=_STYLE, dots=_DOTS)
 
 
 def figure(picture: Picture) -> Any:
@@ -160,21 +121,9 @@ def figure(picture: Picture) -> Any:
     Raises:
       InputError: matplotlib is missing.
     """
-    with _matplotlib("style").context(["default", _STYLE]):
-        return _figure(picture)
-
-
-def _matplotlib(name: str) -> Any:
-    """A module of matplotlib, which an extra brings."""
-    import importlib
-
-    try:
-        return importlib.import_module(f"matplotlib.{name}")
-    except ImportError:
-        raise errors.InputError(
-            "drawing: found no matplotlib, expected it: pip install"
-            " 'cleannet_jax[video]'"
-        ) from None
+    font = drawing.Font()
+    with drawing.styled(_STYLE, font):
+        return _figure(picture, font)
 
 
 class _Bar(NamedTuple):
@@ -279,12 +228,14 @@ def _shown(picture: Picture) -> list[int]:
 class _Page:
     """A figure that is filled from top to bottom."""
 
-    def __init__(self, picture: Picture, height: float) -> None:
-        self.figure = _matplotlib("figure").Figure(figsize=(_WIDTH, height))
-        self.canvas = _matplotlib("backends.backend_agg").FigureCanvasAgg(self.figure)
+    def __init__(self, picture: Picture, height: float, font: drawing.Font) -> None:
+        self.figure = drawing.matplotlib("figure").Figure(figsize=(_WIDTH, height))
+        self.canvas = drawing.matplotlib("backends.backend_agg").FigureCanvasAgg(
+            self.figure
+        )
         self.height, self.at = height, height - _TOP
         self.duration = picture.duration
-        self.font = _Font()
+        self.font = font
         self.ticks = _ticks(picture.duration)
 
     def panel(self, name: str, height: float, *, gap: float = _GAP) -> Any:
@@ -313,7 +264,7 @@ class _Page:
         self, text: str, x: float, y: float, *, width: float, **style: Any
     ) -> None:
         """Writes one line at a place in inches, cut where it is wider."""
-        line = self.font.drawable(plain.one_line(text, 120))
+        line = self.font.shown(text, 120)
         artist = self.figure.text(
             x / _WIDTH, y / self.height, line, parse_math=False, **style
         )
@@ -333,34 +284,6 @@ class _Page:
         if part:
             style |= {"color": "#777777", "fontsize": 6.5}
             self.write(part, right, y - 0.08 * bool(text), width=width, **style)
-
-
-class _Font:
-    """What the fonts at hand can draw."""
-
-    def __init__(self) -> None:
-        manager = _matplotlib("font_manager")
-        names = {entry.name for entry in manager.fontManager.ttflist}
-        self.family = ["DejaVu Sans", *(name for name in _FONTS if name in names)]
-        self._paths = [manager.findfont(name) for name in self.family]
-        self._characters: set[int] = set()
-
-    def drawable(self, text: str) -> str:
-        """The text, with a box for what no font has."""
-        if text.isascii():
-            return text
-        if not self._characters:
-            ft2font = _matplotlib("ft2font")
-            for path in self._paths:
-                self._characters |= set(ft2font.FT2Font(path).get_charmap())
-        return "".join(map(self._drawable, text))
-
-    def _drawable(self, character: str) -> str:
-        if ord(character) in self._characters:
-            return character
-        # Joiners and selectors are nothing by themselves.
-        is_own = unicodedata.category(character)[0] not in "MC"
-        return _MISSING if is_own else ""
 
 
 _STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
@@ -385,7 +308,7 @@ def _clock(seconds: float) -> str:
     return f"{text}.{rest % 10}" if rest % 10 else text
 
 
-def _figure(picture: Picture) -> Any:
+def _figure(picture: Picture, font: drawing.Font) -> Any:
     """The whole picture."""
     rows, drawn = _rows(picture)
     shown = _shown(picture)
@@ -395,18 +318,17 @@ def _figure(picture: Picture) -> Any:
     height += _LANE * max(lanes, 1) + _GAP
     height += (_SCP + _EDGENESS + 1.7 * _GAP) * len(shown)
     height += _ATTENTION if picture.attention is not None else 0
-    page = _Page(picture, height)
-    with _matplotlib("style").context({"font.family": page.font.family}):
-        _draw_title(page, picture, drawn)
-        if strip:
-            _draw_frames(page, picture, strip)
-        axes = _draw_bars(page, rows)
-        for index in shown:
-            axes = _draw_category(page, picture, index)
-        if picture.attention is not None:
-            axes = _draw_attention(page, picture)
-        axes.set_xticks(page.ticks, list(map(_clock, page.ticks)))
-        _draw_legend(page, picture, bool(drawn), bool(shown))
+    page = _Page(picture, height, font)
+    _draw_title(page, picture, drawn)
+    if strip:
+        _draw_frames(page, picture, strip)
+    axes = _draw_bars(page, rows)
+    for index in shown:
+        axes = _draw_category(page, picture, index)
+    if picture.attention is not None:
+        axes = _draw_attention(page, picture)
+    axes.set_xticks(page.ticks, list(map(_clock, page.ticks)))
+    _draw_legend(page, picture, bool(drawn), bool(shown))
     return page.figure
 
 
@@ -579,8 +501,8 @@ def _short(value: float) -> str:
 
 def _draw_legend(page: _Page, picture: Picture, has_bars: bool, has_scp: bool) -> None:
     """What the colours mean, below the time axis."""
-    patch = _matplotlib("patches").Patch
-    line = _matplotlib("lines").Line2D
+    patch = drawing.matplotlib("patches").Patch
+    line = drawing.matplotlib("lines").Line2D
     handles = []
     if picture.truth:
         style = {"facecolor": "white", "edgecolor": _LINE, "hatch": "//////"}

@@ -24,7 +24,7 @@ from cleannet_jax.data.feature_files import old_torch_files
 from cleannet_jax.data.layouts import unpickle, unpickle_machine, unpickle_torch
 
 # The number that files before torch 1.6 begin with, as their pickle has it.
-_OLD_START = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
+_OLD_START = old_torch_files.START[2:]
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 
 
