@@ -69,15 +69,7 @@ def open_dataset(config: config_lib.Config, data: str | None) -> dataset_lib.Dat
         # Wrong numbers of them are said before anything is read.
         dataset_lib.factors_of(manifest.streams, config.feature_scales)
     annotations = annotation_files.read_for(folder, manifest)
-    with logs.progress_bar("validate", total=len(annotations.videos)) as bar:
-        report = validation.validate(
-            folder,
-            manifest=manifest,
-            annotations=annotations,
-            window=edges.WINDOW,
-            scales=config.feature_scales,
-            progress=lambda done, total: bar.update(done - bar.n),
-        )
+    report = validated(folder, manifest, annotations, scales=config.feature_scales)
     if report.errors:
         text, cause = validation.failure(report)
         raise errors.InputError(cause, report=text)
@@ -90,6 +82,32 @@ def open_dataset(config: config_lib.Config, data: str | None) -> dataset_lib.Dat
     dataset = dataclasses.replace(dataset, warnings=warnings)
     dataset = dataset_lib.verified(dataset, report.digests)
     return dataset_lib.scaled(dataset, config.feature_scales)
+
+
+def validated(
+    folder: pathlib.Path,
+    manifest: manifest_lib.Manifest,
+    annotations: annotations_lib.Annotations,
+    *,
+    scales: tuple[float, ...] = (),
+) -> validation.Report:
+    """Returns what validation finds in a feature folder, and shows how far it is.
+
+    Args:
+      folder: of the features.
+      manifest: its description.
+      annotations: of the videos.
+      scales: that features are multiplied by, one a stream; empty for none.
+    """
+    with logs.progress_bar("validate", total=len(annotations.videos)) as bar:
+        return validation.validate(
+            folder,
+            manifest=manifest,
+            annotations=annotations,
+            window=edges.WINDOW,
+            scales=scales,
+            progress=lambda done, total: bar.update(done - bar.n),
+        )
 
 
 def read_manifest(

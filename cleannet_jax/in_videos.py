@@ -44,7 +44,7 @@ class Found:
     Attributes:
       detections: of each video, by falling score, by id.
       files: that were written, relative to the folder.
-      left_out: why a video could not be read, by id.
+      left_out: why a video could not be read, or cut, by id.
     """
 
     detections: Mapping[str, list[Detection]]
@@ -184,6 +184,7 @@ def write(
         detection_files.write(out / name, found, details=dataset.name)
     by_video = {name: _detections(found, name) for name in found.videos}
     saved = snippets.open_folder(out / SCP, dataset)
+    left_out = dict(report.left_out)
     for name, detections in by_video.items():
         shown = _worth_showing(detections)
         subtitles.write_srt(out / f"{name}.srt", shown)
@@ -200,8 +201,11 @@ def write(
         picture.draw(out / f"{name}.png", of_video)
         written += [f"{name}.srt", f"{name}.vtt", f"{name}.png"]
         if clip:
-            written += _cut(video, shown, out / "clips", name)
-    return Found(by_video, tuple(written), report.left_out)
+            try:
+                written += _cut(video, shown, out / "clips", name)
+            except errors.InputError as error:
+                left_out[name] = f"clips of {name}: {error}"
+    return Found(by_video, tuple(written), left_out)
 
 
 def text(found: Found, out: pathlib.Path) -> str:
@@ -309,7 +313,8 @@ def _cut(
     folders.make(folder)
     written, ending = [], clips.suffix(video)
     for row, one in enumerate(detections, start=1):
-        label = re.sub(r"[^\w-]+", "_", one.label)[:40]
+        # An id has up to 200 of the 255 bytes of a name, and a draft 10 more.
+        label = re.sub(r"[^\w-]+", "_", one.label).encode()[:30].decode(errors="ignore")
         path = folder / f"{name}-{row:03}-{label}{ending}"
         clips.cut(video, one.start, one.end, path)
         written.append(f"clips/{path.name}")

@@ -627,3 +627,15 @@ def test_imagenet_network_on_a_real_video(tmp_path):
 
 
 STREAMS = ("rgb", "rgbdiff")
+
+
+def test_two_streams_at_a_rate(tmp_path):
+    """Snippets of .2 s at 25 frames a second: five frames each, as of `frames`."""
+    pytest.importorskip("cv2", reason="no OpenCV")
+    video = video_lib.open_video(make.make_video(tmp_path / "v.mp4", 20))
+    of_rate, of_frames = (
+        inputs.TwoStream(grid, ("rgb", "flow"), "dis")(video, 0, 4)
+        for grid in (inputs.Grid(rate=5), inputs.Grid(frames=5))
+    )
+    for name in ("rgb", "flow"):
+        np.testing.assert_array_equal(of_rate[name], of_frames[name])

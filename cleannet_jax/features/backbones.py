@@ -189,6 +189,7 @@ def _tsn(settings: Settings, names: tuple[str, ...]) -> extract.Backbone:
             for path in settings.weights
         ],
         "means": list(networks.means),
+        "flow_mean": networks.flow_mean,
         "crops": settings.crops,
         "flow": settings.flow,
         "trained_on": list(trained_on),

@@ -206,13 +206,14 @@ class TwoStream:
         """rgb [n, 256, 340, 3] as BGR, flow [n, 256, 340, 10]."""
         size = video_lib.Size(exact=TSN_SIZE)
         # In the middle of a frame's time, so that rounded time stamps change nothing.
-        start = numbers(video, self.grid, first, last, (0.5 / self.grid.frames,))[:, 0]
+        place = min(0.5 / (video.fps * self.grid.seconds(video)), 0.5)
+        start = numbers(video, self.grid, first, last, (place,))[:, 0]
         last_frame = len(video.times) - 1
         flows = np.clip(start[:, None] + np.arange(FLOWS), 0, max(last_frame - 1, 0))
         wanted = [start[:, None]]
         is_cached = bool(self.cache) and "flow" in self.names
-        place = self._place(video, first, last) if is_cached else None
-        known = self._kept(place, last - first)
+        kept = self._place(video, first, last) if is_cached else None
+        known = self._kept(kept, last - first)
         if "flow" in self.names and known is None:
             wanted += [flows, np.minimum(flows + 1, last_frame)]
         found = pictures(video, np.concatenate(wanted, axis=1), size)
@@ -223,7 +224,7 @@ class TwoStream:
             pairs = np.stack([found[:, 1 : 1 + FLOWS], found[:, 1 + FLOWS :]], axis=2)
             stacks = [self._stack(*row) for row in zip(flows, pairs, strict=True)]
             made["flow"] = np.stack(stacks)
-            self._keep(made["flow"], place)
+            self._keep(made["flow"], kept)
         return made
 
     def _place(self, video: video_lib.Video, first: int, last: int) -> pathlib.Path:

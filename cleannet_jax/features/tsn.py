@@ -24,7 +24,7 @@ FRAMES = 15
 CROP = 224
 CHUNK = 8
 RANDOM = "random"
-_CHANNELS = {"rgb": 3, "flow": 10}
+_CHANNELS = weights.STREAM_CHANNELS
 _BATCH = 8
 
 
@@ -34,13 +34,13 @@ class Networks(NamedTuple):
     Attributes:
       weights: by stream, rgb and flow.
       means: of blue, green and red, subtracted from frames.
-      is_rgb: whether the network of frames wants them as red, green, blue.
+      flow_mean: subtracted from flow.
       trained_on: what files say that weights have seen.
     """
 
     weights: Mapping[str, bn_inception.Weights]
     means: tuple[float, ...] = MEANS
-    is_rgb: bool = False
+    flow_mean: float = FLOW_MEAN
     trained_on: tuple[str, ...] = ()
 
 
@@ -85,11 +85,16 @@ def read_networks(files: Sequence[str], names: Sequence[str]) -> Networks:
             )
         if record is not None:
             more[name] = record
-    rgb = more.get("rgb")
+            if record.colour_order == "RGB":
+                raise errors.InputError(
+                    f"{path}: found weights for red, green, blue, expected blue, green,"
+                    " red, as UntrimmedNet's and TSN's are"
+                )
+    rgb, flow_record = more.get("rgb"), more.get("flow")
     return Networks(
         found,
         means=rgb.means if rgb else MEANS,
-        is_rgb=rgb is not None and rgb.colour_order == "RGB",
+        flow_mean=flow_record.means[0] if flow_record else FLOW_MEAN,
         trained_on=tuple(dict.fromkeys(record.trained_on for record in more.values())),
     )
 
@@ -137,10 +142,7 @@ def features(
     found = {}
     for name, network in networks.weights.items():
         images = made[name]
-        mean: Any = FLOW_MEAN
-        if name == "rgb":
-            mean = networks.means
-            images = images[..., ::-1] if networks.is_rgb else images
+        mean: Any = networks.means if name == "rgb" else networks.flow_mean
         compute = functools.partial(_apply, network.params, np.float32(mean))
         if crops == "center":
             cropped = flow.centre_crop(images, CROP)

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cleannet_jax import config as config_lib
-from cleannet_jax import errors, experiment, localize, logs, methods, runs, validation
+from cleannet_jax import errors, experiment, localize, methods, runs
 from cleannet_jax import findings as findings_lib
 from cleannet_jax.data import annotation_files, pipeline, snippets
 from cleannet_jax.data import annotations as annotations_lib
@@ -156,15 +156,9 @@ def _open_folder(
     """The dataset in a feature folder, and what validation finds in it."""
     manifest = experiment.read_manifest(folder, config.manifest)
     annotations = annotation_files.read_for(folder, manifest)
-    with logs.progress_bar("validate", total=len(annotations.videos)) as bar:
-        report = validation.validate(
-            folder,
-            manifest=manifest,
-            annotations=annotations,
-            window=edges.WINDOW,
-            scales=config.feature_scales,
-            progress=lambda done, total: bar.update(done - bar.n),
-        )
+    report = experiment.validated(
+        folder, manifest, annotations, scales=config.feature_scales
+    )
     dataset = feature_folder.open_feature_folder(
         folder, manifest=manifest, annotations=annotations
     )

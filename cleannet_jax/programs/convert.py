@@ -139,6 +139,11 @@ def _convert_weights(parsed: argparse.Namespace, given: dict[str, Any]) -> int:
             " features of these prove nothing there"
         )
     means = (tsn.FLOW_MEAN,) if parsed.stream == "flow" else tsn.MEANS
+    if parsed.means and len(parsed.means) != len(means):
+        raise errors.InputError(
+            f"--means: found {len(parsed.means)} numbers, expected {len(means)} for the"
+            f" stream {parsed.stream}"
+        )
     options.check_output("--to", parsed.to, parsed.source)
     record = weights.convert(
         parsed.source,
