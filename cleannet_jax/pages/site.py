@@ -327,8 +327,6 @@ def _overview(
             "run": row.run,
             "method": row.method,
             "on": f"{row.evaluated.data}, {row.evaluated.subset}",
-            "map": [f"{value:.1f}" for value in row.map],
-            "tious": row.evaluated.tious,
             "mean": f"{row.mean:.1f}",
         }
         for row in material.table
@@ -340,7 +338,6 @@ def _overview(
         "rows": rows,
         "ablation": _ablation_rows(material),
         "num_videos": len(material.videos),
-        "reference": _reference(material),
     }
     data = {
         "entries": [_charts(entry) for entry in material.entries],
@@ -596,7 +593,6 @@ def _video(
         )
     data = {
         "categories": [_name(label) for label in labels],
-        "shown": len(shown),
         "duration": _end(video, found),
         "truth": {
             "label": [places[label] for label in video.labels],
@@ -701,7 +697,6 @@ def _signal_data(
         "scp": found.scp.T,
         "edgeness": found.edgeness.T,
         "attention": found.attention,
-        "video": found.video_scores,
         "min_scp": config.min_scp if is_grid else None,
         "min_attention": config.min_attention if is_grid else None,
         "smooth": config.smoothing_width if config.smooth else 0,

@@ -17,7 +17,7 @@ from cleannet_jax.pages import signals as signals_lib
 
 # Videos that a sentence names, and categories.
 _VIDEOS, _CATEGORIES = 5, 4
-# Below this share of instances a bin says nothing.
+# Of fewer instances a bin says nothing.
 _FEWEST = 5
 
 
@@ -127,10 +127,8 @@ def _errors(entry: gather.Entry) -> Iterator[Reason]:
 
 def _most(counts: dict[str, int]) -> tuple[str, ...]:
     """The videos that have most."""
-    ranked = [
-        name for name, count in collections.Counter(counts).most_common() if count
-    ]
-    return tuple(name for name in ranked[:_VIDEOS] if counts[name])
+    ranked = collections.Counter(counts).most_common(_VIDEOS)
+    return tuple(name for name, count in ranked if count)
 
 
 def _ends(entry: gather.Entry) -> Iterator[Reason]:

@@ -18,8 +18,8 @@ from cleannet_jax import errors, evaluate
 from cleannet_jax.metrics import diagnosis as diagnosis_lib
 from cleannet_jax.report import drawing
 
-# Widths in inches: of one of two columns, and of both.
-COLUMN, PAGE = 3.4, 7.0
+# Inches: one of two columns.
+COLUMN = 3.4
 
 _DOTS = 300  # an inch
 _SMALLEST = 5.0  # Points that are still read.

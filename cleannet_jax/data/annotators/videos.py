@@ -106,7 +106,7 @@ def with_facts(
     """Returns videos with what is known of them from elsewhere.
 
     Args:
-      videos: what they say themselves counts first, but for their tags.
+      videos: what they say themselves counts first.
       known: annotations, whose segments are not looked at.
       fps: frames a second of videos that say none, in `known` neither.
       files: what the tool finds each id under.
