@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ pytest.importorskip("av", reason="no PyAV")
 import videos as make
 
 from cleannet_jax import errors
-from cleannet_jax.features import backbones, extract, inputs, weights
+from cleannet_jax.features import backbones, blocks, extract, inputs, weights
 from cleannet_jax.features import decoders as decoders_lib
 from cleannet_jax.features import video as video_lib
 from cleannet_jax.models import efficientnet_lite
@@ -187,7 +188,7 @@ def test_names_of_files_are_hostile_text(folder):
     assert (folder / "out/rgb" / 'it\'s <b>"q".npy').exists()
 
 
-def test_a_kill_at_any_moment_loses_no_chunk(folder):
+def test_a_kill_at_any_moment_ends_with_the_same_bytes(folder):
     """Of real kills, the same command ends with the same bytes."""
     wanted = folder / "wanted"
     run(folder, to="wanted")
@@ -309,15 +310,66 @@ def test_a_damaged_chunk_or_one_of_another_size_is_computed_again(folder):
     assert len(list((folder / "out/.extract/b").iterdir())) == 2
     for path in (folder / "out/.extract/b").glob("*.npz"):
         path.write_bytes(path.read_bytes()[:-9])
-    assert run(folder).returncode == 0
+    # Of b the second chunk is missing and the first is damaged, or of another size.
+    for chunk, computed in ((8, 2), (4, 3)):
+        made = []
+        again = backbone._replace(chunk=chunk, apply=lambda x, m=made: m.append(1) or x)
+        shutil.copytree(folder / "out", folder / f"out{chunk}")
+        extract.extract(videos, folder / f"out{chunk}", again)
+        assert len(made) == computed
     extract.extract(videos, folder / "whole", backbone)
     for name in videos:
         for found, wanted in zip(
-            features(folder / "out", name),
+            features(folder / "out8", name),
             features(folder / "whole", name),
             strict=True,
         ):
             np.testing.assert_array_equal(found, wanted)
+
+
+def test_whole_chunks_are_used_again(folder):
+    settings = backbones.Settings(backbone="blocks", snippets_per_second=4)
+    backbone = backbones.create(settings)._replace(chunk=4)
+    videos = extract.find_videos([folder / "videos"])
+    calls = []
+
+    def count(made):
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        calls.append(made)
+        return made
+
+    with pytest.raises(KeyboardInterrupt):
+        extract.extract(videos, folder / "out", backbone._replace(apply=count))
+    calls.clear()
+    extract.extract(videos, folder / "out", backbone._replace(apply=count))
+    assert len(calls) == 2  # Of 5 chunks, 3 were there.
+
+
+def test_differences_and_motion_are_those_of_frames(tmp_path):
+    """Frames that brighten by 4 each; motion of 15 frames a second, each with the next."""
+    images = np.zeros((30, 24, 32, 3), np.uint8)
+    images[:] = 4 * np.arange(30)[:, None, None, None]
+    path = make.make_video(
+        tmp_path / "v.avi", images, fps=15, codec="png", pix_fmt="rgb24"
+    )
+    video, grid = video_lib.open_video(path), inputs.Grid(rate=3)
+    made = inputs.Images(grid, ("rgb", "rgbdiff"), video_lib.Size())(video, 0, 6)
+    # Snippets of 5 frames, whose middle ones are 2, 7, ... 27; the last have no 5 after.
+    np.testing.assert_array_equal(made["rgb"][:, 0, 0, 0], 4 * np.arange(2, 30, 5))
+    steps = [5, 5, 5, 5, 5, 29 - 25]
+    np.testing.assert_array_equal(
+        made["rgbdiff"][:, 3, 5, 1], 127 + 4 * np.array(steps)
+    )
+    images[:] = np.random.default_rng(0).integers(0, 256, images.shape)
+    make.make_video(path, images, fps=15, codec="png", pix_fmt="rgb24")
+    video = video_lib.open_video(path)
+    found = inputs.Blocks(grid, ("rgb", "motion"))(video, 1, 3)
+    small = video_lib.frames(video, range(30), video_lib.Size(exact=(96, 72)))
+    motion = blocks.difference_blocks(small[:-1], small[1:])
+    wanted = [motion[5:10].mean(axis=0), motion[10:15].mean(axis=0)]
+    np.testing.assert_allclose(found["motion"], wanted, rtol=1e-5)
+    np.testing.assert_allclose(found["rgb"], blocks.rgb_blocks(small[[7, 12]]))
 
 
 def test_long_snippets_take_little_memory_and_count_what_is_there(tmp_path):
@@ -505,7 +557,14 @@ def test_a_network_in_a_file(folder, shape):
     )
     assert done.returncode == 0, done.stderr
     found = np.load(folder / "out/clip/a.npy")
-    assert found.shape == (4, 3) and (np.abs(found) < 3).all()
+    video = video_lib.open_video(folder / "videos/a.mp4")
+    count = shape[1] if len(shape) == 5 else 8
+    recipe = inputs.Clips(
+        inputs.Grid(rate=2), count, video_lib.Size(shorter=32, crop=(32, 32))
+    )
+    means = recipe(video, 0, 4)["frames"].mean(axis=(1, 2, 3)) / 255
+    wanted = (means - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    np.testing.assert_allclose(found, wanted, atol=1e-4)
     wrong = folder / "wrong.onnx"
     wrong.write_bytes(b"no network")
     done = programs.run(

@@ -26,7 +26,7 @@ def results(*names):
     ]
 
 
-def found(fill=0.25, *, names=("length", "coverage", "instances")):
+def found(fill=0.25, *, missed=0.5, names=("length", "coverage", "instances")):
     """A diagnosis at two thresholds."""
     edges = {name: (1.0, 2.0, 3.0, 4.0, np.inf) for name in names}
     edges |= {"instances": (1.0, 4.0, 8.0, np.inf)} if "instances" in names else {}
@@ -36,7 +36,7 @@ def found(fill=0.25, *, names=("length", "coverage", "instances")):
             np.full(len(own), 3),
             0,
             np.full((2, len(own)), fill),
-            np.full((2, len(own)), fill),
+            np.full((2, len(own)), missed),
         )
         for name, own in edges.items()
     }

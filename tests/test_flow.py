@@ -62,11 +62,19 @@ def test_channels_of_a_stack_are_x_and_y_in_turn():
 
 def test_frames_are_made_grey_as_rgb():
     cv2 = pytest.importorskip("cv2")
-    frames = np.zeros((6, 40, 40, 3), np.uint8)
-    frames[..., 0] = texture(40, 40)
+    frames = np.zeros((6, 64, 64, 3), np.uint8)
+    frames[..., 0] = texture(64, 64)
     grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
     assert grey[0].max() == 76  # 0.299 of 255.
-    assert np.all(flow_lib.flow_stack(frames, "dis") == 128)
+    # Red moves right, fainter blue moves up.
+    for number, frame in enumerate(frames):
+        frame[..., 0] = np.roll(texture(64, 64), number, axis=1)
+        frame[..., 2] = np.roll(texture(64, 64)[::-1], -number, axis=0)
+    grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
+    wanted = [flow_lib.flow(grey[n], grey[n + 1], "dis") for n in range(5)]
+    wanted = flow_lib.quantised(np.concatenate(wanted, axis=-1))
+    np.testing.assert_array_equal(flow_lib.flow_stack(frames, "dis"), wanted)
+    assert np.any(flow_lib.flow_stack(frames[..., ::-1].copy(), "dis") != wanted)
 
 
 def test_a_mirror_negates_x_alone():

@@ -12,6 +12,7 @@ pytest.importorskip("matplotlib", reason="no matplotlib")
 
 import videos as make
 
+from cleannet_jax import words
 from cleannet_jax.data import files
 
 SHORT = ("--head-steps", 200, "--steps", 2, "--generator-width", 8, "--num-buckets", 1)
@@ -82,11 +83,16 @@ def test_a_run_finds_what_happens_in_a_video(place):
     assert clip.stat().st_size > 500
     # Nothing is extracted twice, and the same bytes come out.
     before = {p.name: p.read_bytes() for p in out.iterdir() if p.is_file()}
+    extracted = (out / "features/rgb/new.npy").stat().st_mtime_ns
     assert (
         programs.run(*command, "--ground-truth", place / "truth.json").returncode == 0
     )
     after = {p.name: p.read_bytes() for p in out.iterdir() if p.is_file()}
     assert before == after
+    assert (out / "features/rgb/new.npy").stat().st_mtime_ns == extracted
+    without = programs.run(*command)
+    assert without.returncode == 0
+    assert (out / "new.png").read_bytes() != before["new.png"]  # The truth was drawn.
 
 
 def test_a_damaged_video_is_named_and_the_others_are_done(place):
@@ -177,6 +183,20 @@ def test_words_in_place_of_training(place, tmp_path):
     assert tiou(found["segment"], (4, 7)) > 0.7
     scp = np.load(out / "scp/new.npy")
     assert scp.shape == (20, 2) and scp[9:13, 0].min() > 0.9 and scp[:6].max() < 0.1
+
+
+def test_scores_of_words_by_hand():
+    frames = np.array([[3.0, 0], [0, 2], [0, 5]])
+    texts = np.array([[0.5, 0], [0, 7], [1, 1]])  # The last is of no category.
+    found = words.snippet_scores(
+        frames, texts, num_categories=2, temperature=0.5, smoothing=3
+    )
+    # Unit vectors, averaged over neighbours in the video, then of length 1 again.
+    smooth = np.array([[0.5, 0.5], [1 / 3, 2 / 3], [0, 1]])
+    smooth /= np.linalg.norm(smooth, axis=1, keepdims=True)
+    logits = smooth @ (np.array([[1, 0], [0, 1], [0.5**0.5] * 2]).T) / 0.5
+    wanted = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(found, wanted[:, :2], rtol=1e-5)
 
 
 @pytest.mark.parametrize(

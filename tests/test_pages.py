@@ -8,6 +8,7 @@ import numpy as np
 import programs
 import pytest
 
+import cleannet_jax
 from cleannet_jax import config, errors, evaluate, experiment, methods
 from cleannet_jax.data.detections import submission
 from cleannet_jax.pages import gather, signals, site, why
@@ -146,6 +147,15 @@ def test_the_parts_of_a_score_add_up():
     total = parts.action[0] + (parts.starting[0] + parts.ending[0]) / 2
     assert parts.contrast[0] == pytest.approx(total, abs=1e-6)
     assert parts.contrast[1] == -np.inf
+    # Flanks of a quarter, each of another height.
+    psi = np.array([0, 0.1, 0, 0.3, 0.9, 1, 0.8, 0.7, 0.2, 0, 0.1, 0], np.float32)
+    (parts,), _ = _parts_of(psi[:, None], [[4.0, 8.0]])
+    edges = np.asarray(cleannet_jax.edgeness(psi))
+    assert parts.action[0] == pytest.approx(psi[5:7].mean())
+    assert parts.start_before[0] == pytest.approx(psi[3], abs=1e-6)
+    assert parts.end_after[0] == pytest.approx(psi[8], abs=1e-6)
+    assert parts.start_edge[0] == pytest.approx(edges[3:5].mean(), abs=1e-6)
+    assert parts.end_edge[0] == pytest.approx(edges[7:9].mean(), abs=1e-6)
 
 
 def _parts_of(scp, segments):
