@@ -63,6 +63,8 @@ def backbone_of(run: pathlib.Path, **changes: Any) -> extract.Backbone:
       InputError: the run's features come from elsewhere, or the backbone is another
         one now.
     """
+    if not run.is_dir():
+        raise errors.InputError(f"{run}: no such folder, expected that of a run")
     model = runs.read_model(run)
     if model is None or not model.extraction:
         raise errors.InputError(

@@ -125,6 +125,10 @@ def test_runs_on_other_features_say_so(place, tmp_path):
     )
     assert done.returncode == 2 and "cleannet extract" in done.stderr
     assert not (tmp_path / "found").exists()
+    done = programs.run(
+        "localize", tmp_path / "nowhere", place / "new.mp4", "--out", tmp_path / "found"
+    )
+    assert done.returncode == 2 and "nowhere: no such folder" in done.stderr
 
 
 def test_a_backbone_of_your_own_may_move_and_change(place, tmp_path):

@@ -8,10 +8,12 @@
 
 Nobody need have annotated the videos. Without --subset they are those of the folder's
 evaluation subset, or all with features where it has none. The predictions are in
-seconds. Of video files features are made as those of the run's training were, by `cleannet
-extract`, and --out is a folder: results as JSON and CSV, subtitles and a picture of each
-video. With --text no run is needed, but a network with a text tower. With --scp the snippet-level classification predictions are kept too, one
+seconds. With --scp the snippet-level classification predictions are kept too, one
 (T, N) array a video, for `cleannet score`.
+
+Of video files features are made as those of the run's training were, by `cleannet
+extract`, and --out is a folder: results as JSON and CSV, subtitles and a picture of each
+video. With --text no run is needed, but a network with a text tower.
 """
 
 import argparse
@@ -82,7 +84,9 @@ def parser() -> options.Parser:
 def _add_video_options(made: options.Parser) -> None:
     """Adds what only video files need."""
     group = made.add_argument_group("of video files")
-    made.add_switch("--clip", help="cut each instance into a file", group=group)
+    made.add_switch(
+        "--clip", help="cut instances into files, from the keyframe before", group=group
+    )
     made.add_switch(
         "--dry-run",
         help="say how long it would take and how much memory, no more",
