@@ -6,7 +6,6 @@ Bad rows are named and refused here; inside the jitted evaluator they would scor
 
 import itertools
 import pathlib
-import reprlib
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
@@ -198,7 +197,7 @@ def scored_content(
       InputError: a file or a row cannot be used.
     """
     place = pathlib.Path(folder)
-    categories, timebase_of = _read_index(
+    categories, timebase_of = snippets_lib.read_timebases(
         place / "scp.json", snippet_seconds, offset_seconds
     )
     warn = warn or (lambda line: None)
@@ -213,7 +212,7 @@ def scored_content(
         for video, rows in results.items():
             if not rows:
                 continue
-            name = _file_name(video)
+            name = snippets_lib.file_name(video)
             scp = _read_scp(place / name, columns=len(categories), unbounded=unbounded)
             where = f"{proposals_path}: results[{text.quoted(video)}]"
             timebase = timebase_of(video)
@@ -395,41 +394,6 @@ def _read_proposals(path: str, *, num_categories: int) -> np.ndarray:
             "a finite start and a later, finite end"
         )
     return proposals
-
-
-def _read_index(
-    path: pathlib.Path, snippet_seconds: float | None, offset_seconds: float
-) -> tuple[list[str], Callable[[str], manifest.Timebase]]:
-    """The categories of a folder of SCPs, and what gives a video's time base."""
-    index = snippets_lib.read_index(path)
-    categories = index["categories"]
-    if snippet_seconds is not None:
-        same = manifest.Timebase(fps=1, stride=snippet_seconds, offset=offset_seconds)
-        return categories, lambda video: same
-
-    def timebase_of(video: str) -> manifest.Timebase:
-        bases = index.get("timebase")
-        found = bases.get(video) if isinstance(bases, dict) else bases
-        try:
-            base = manifest.Timebase(**{name: float(x) for name, x in found.items()})
-            if not np.isfinite(base).all() or min(base.fps, base.stride) <= 0:
-                raise ValueError
-            return base
-        except (AttributeError, OverflowError, TypeError, ValueError):
-            raise errors.InputError(
-                f"{path}: timebase of {text.quoted(video)}: found"
-                f" {reprlib.repr(found)}, expected fps, stride "
-                "and offset; --snippet-seconds says it for all videos"
-            ) from None
-
-    return categories, timebase_of
-
-
-def _file_name(video: str) -> str:
-    """The name of a video's array; ids must not lead out of the folder."""
-    if not manifest.is_path_part(video):
-        raise errors.InputError(f"video {video!r}: the id cannot be a file name")
-    return f"{video}.npy"
 
 
 def _advice(label: str) -> str:

@@ -338,6 +338,11 @@ def test_pages_of_an_ablation(run, tmp_path):
         (("nothing",), "nothing: no such file or folder"),
         (("found.json",), "a file of detections: expected --ground-truth"),
         (("data",), "data: no config.json in it, expected the folder of a run"),
+        (
+            ("data", "--scp", "x"),
+            "--scp: found runs alone, which have SCPs of their own",
+        ),
+        (("found.json", "--scp", "x"), "x/scp.json: no such file"),
     ],
 )
 def test_bad_input_is_one_line(two_videos, tmp_path, monkeypatch, arguments, said):
@@ -364,13 +369,124 @@ def test_one_category_and_five_hundred(tmp_path):
     assert len(page["categories"]) == 500
 
 
-def test_thumos14s_protocol_has_no_types_of_errors(two_videos):
-    rules = gather.Rules(tious=TIOUS, protocol="thumos14")
+def test_types_of_errors_are_by_activitynets_matching(tmp_path):
+    videos = {"a": [("run", 0.0, 10.0)], "b": [("run", 0.0, 10.0)]}
+    found = {"a": [("run", 0.0, 10.0, 0.5)], "b": [("run", 0.0, 4.0, 0.9)]}
+    path, truth = write_files(tmp_path, videos, found)
+    entries = [
+        gather.gather(
+            [path],
+            rules=gather.Rules(tious=TIOUS, protocol=protocol),
+            ground_truth=truth,
+            intervals=False,
+        )
+        for protocol in ("thumos14", "activitynet")
+    ]
+    reports = [material.entries[0].report for material in entries]
+    assert [report.protocol for report in reports] == ["thumos14", "activitynet"]
+    np.testing.assert_array_equal(
+        reports[0].diagnosis.impact, reports[1].diagnosis.impact
+    )
+    assert entries[0].entries[0].in_videos["b"].missed == 1
+    reasons = {
+        reason.kind: reason.text for reason in why.reasons(entries[0].entries[0])
+    }
+    assert "the mean mAP by ActivityNet's matching would be" in reasons["errors"]
+    site.write(entries[0], tmp_path / "pages")
+    content = data_of(tmp_path / "pages" / "index.js")
+    assert content["entries"][0]["errors"]["other_protocol"] is True
+
+
+@pytest.fixture
+def scores(tmp_path):
+    """SCPs of one of the two videos, two snippets a second."""
+    folder = tmp_path / "scp"
+    folder.mkdir()
+    scp = np.full((40, 2), 0.1, np.float32)
+    scp[4:12, 1] = 0.9
+    scp[20:28, 0] = 0.25
+    np.save(folder / "bad.npy", scp)
+    base = {"fps": 30, "stride": 15, "offset": 0}
+    index = {"categories": ["jump", "run"], "timebase": {"bad": base}}
+    (folder / "scp.json").write_text(json.dumps(index))
+    return folder
+
+
+def test_scores_beside_detections_of_a_file(two_videos, scores, tmp_path):
     path, truth = two_videos
-    material = gather.gather([path], rules=rules, ground_truth=truth)
-    assert material.entries[0].report.diagnosis is None
-    assert material.entries[0].in_videos["bad"].missed == 1
-    assert [reason.kind for reason in why.reasons(material.entries[0])]
+    out = tmp_path / "pages"
+    arguments = "report", path, "--ground-truth", truth, "--out", out, "--scp", scores
+    done = programs.run(*arguments, "--no-intervals")
+    assert done.returncode == 0, done.stderr
+    one, two = (
+        data_of(out / "videos" / f"0000{number}.js")["entries"][0] for number in (1, 2)
+    )
+    assert one["signals"] is None and "none in the folder of SCPs" in one["gap"]
+    found, scp = two["signals"], np.load(scores / "bad.npy")
+    assert (float(found["step"]), found["length"], found["own"]) == (0.5, 40, None)
+    assert found["min_scp"] is None and found["attention"] is None
+    # Categories as the page has them: run is annotated first.
+    np.testing.assert_allclose(found["scp"], scp.T[::-1], atol=1e-4)
+    edges = [cleannet_jax.edgeness(psi) for psi in scp.T[::-1]]
+    np.testing.assert_allclose(found["edgeness"], edges, atol=1e-4)
+    # Its own segment is 4 to 12 snippets: the deflated one holds .9 alone.
+    assert two["truth_parts"][0][0] == pytest.approx(0.9)
+    assert two["fates"][1].endswith("overlaps it; its SCP is 0.25 at most")
+    # The time base may be said for all.
+    (scores / "scp.json").write_text('{"categories": ["jump", "run"]}')
+    done = programs.run(*arguments, "--no-intervals", "--snippet-seconds", "0.25")
+    assert done.returncode == 0, done.stderr
+    found = data_of(out / "videos" / "00002.js")["entries"][0]["signals"]
+    assert float(found["step"]) == 0.25
+    done = programs.run(*arguments, "--no-intervals")
+    gap = data_of(out / "videos" / "00002.js")["entries"][0]["gap"]
+    assert "scp.json: timebase of 'bad': found None" in gap
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"categories": ("walk",)}, "the run does not know the category"),
+        (
+            {"is_chosen": np.array([False])},
+            "the video's score of it is 0.040, and below 0.1 a category is not looked for",
+        ),
+        ({"times": np.arange(9.0) + 50}, "no snippet of the features is in it"),
+        ({"likely": None}, "its SCP is 0.3 at most"),
+        ({}, "though snippets in it pass both thresholds"),
+        (
+            {"likely": np.zeros((8, 1), bool)},
+            "its SCP is 0.3 at most, and below 0.4 nothing is proposed",
+        ),
+        (
+            {"likely": np.zeros((8, 1), bool), "scp": np.full((8, 1), 0.7)},
+            "attention is 0.50 times the uniform one at most, and below 0.8 nothing is",
+        ),
+    ],
+)
+def test_why_an_instance_was_missed(two_videos, changes, said):
+    scp = np.array([0, 0, 0.2, 0.3, 0.2, 0, 0.9, 0])[:, None]
+    found = signals.Signals(
+        categories=("run",),
+        times=np.arange(9.0),
+        scp=scp,
+        edgeness=scp,
+        attention=np.array([1, 1, 0.2, 0.5, 0.2, 1, 1, 1]),
+        video_scores=np.array([0.04]),
+        likely=scp > 0.25,
+        is_chosen=np.array([True]),
+        proposals=(),
+        proposal_scores=(),
+        parts=(),
+    )
+    found = dataclasses.replace(found, **changes)
+    settings = config.Config(min_scp=0.4, min_attention=0.8, min_video_score=0.1)
+    entry = dataclasses.replace(
+        gathered(*two_videos, intervals=False).entries[0], config=settings
+    )
+    line = why._why_missed("run", (2.0, 5.0), [], found, entry)
+    assert line.startswith("missed: of its category nothing is found in this video")
+    assert said in line
 
 
 def test_a_missing_package_is_said(two_videos, tmp_path, monkeypatch):

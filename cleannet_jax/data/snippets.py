@@ -23,7 +23,7 @@ import numpy as np
 
 from cleannet_jax import config as config_lib
 from cleannet_jax import errors
-from cleannet_jax.data import arrays, files, folders, pipeline
+from cleannet_jax.data import arrays, files, folders, manifest, pipeline, text
 from cleannet_jax.data import dataset as dataset_lib
 from cleannet_jax.models import predictions
 from cleannet_jax.ops import pooling
@@ -62,12 +62,7 @@ class SavedPredictions:
                 f"{self.folder / name}: found {len(scp)} snippets, expected the "
                 f"{length} that the video's features have"
             )
-        whole, scp = scp, scp[:, self.columns]
-        sap = np.full(length, 1 / length, np.float32)
-        if (self.folder / "attention" / name).exists():
-            sap = _vector(self.folder / "attention" / name, length)
-        video = read_video_scores(self.folder, name, whole)[self.columns]
-        return predictions.SnippetPredictions(scp, sap, video, activations=scp)
+        return _beside(self.folder, name, scp, self.columns)
 
     def training_arrays(
         self, video_id: str, padded_length: int
@@ -78,6 +73,57 @@ class SavedPredictions:
             name: pipeline.pad(getattr(found, name), padded_length)
             for name in ("scp", "sap")
         }
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoreFolder:
+    """A folder of snippet predictions of videos of which nothing else is known.
+
+    Attributes:
+      folder: where they are.
+      categories: names of the N columns of every SCP.
+      timebase_of: id -> what turns the video's snippets into seconds; as the function
+        that `read_timebases` returns.
+    """
+
+    folder: pathlib.Path
+    categories: tuple[str, ...]
+    timebase_of: Callable[[str], manifest.Timebase]
+
+    def read(self, video_id: str) -> predictions.SnippetPredictions | None:
+        """The predictions of a video's snippets, NumPy; None where it has no file.
+
+        Raises:
+          InputError: a file is not such an array, or the id is none.
+        """
+        name = file_name(video_id)
+        if not (self.folder / name).exists():
+            return None
+        scp = read_scp(self.folder / name, num_categories=len(self.categories))
+        return _beside(self.folder, name, scp, np.arange(len(self.categories)))
+
+
+def open_scores(
+    folder: str | os.PathLike,
+    *,
+    snippet_seconds: float | None = None,
+    offset_seconds: float = 0.0,
+) -> ScoreFolder:
+    """Opens a folder of predictions as it is.
+
+    Args:
+      folder: with scp.json.
+      snippet_seconds: as for `read_timebases`.
+      offset_seconds: as there.
+
+    Raises:
+      InputError: there is no scp.json that can be used.
+    """
+    folder = pathlib.Path(folder)
+    categories, timebase_of = read_timebases(
+        folder / _INDEX, snippet_seconds, offset_seconds
+    )
+    return ScoreFolder(folder, tuple(map(str, categories)), timebase_of)
 
 
 def open_for(
@@ -168,6 +214,58 @@ def read_index(path: str | os.PathLike) -> dict[str, Any]:
             " names, at least 1"
         )
     return index
+
+
+def read_timebases(
+    path: str | os.PathLike,
+    snippet_seconds: float | None = None,
+    offset_seconds: float = 0.0,
+) -> tuple[list[str], Callable[[str], manifest.Timebase]]:
+    """Returns the categories of a folder of SCPs, and what gives a video's time base.
+
+    Args:
+      path: of scp.json.
+      snippet_seconds: from one snippet to the next in every video; None for what the
+        file says of each.
+      offset_seconds: where snippet 0 starts, with `snippet_seconds`.
+
+    Raises:
+      InputError: as for `read_index`; what was returned raises it of a video whose time
+        base is absent or none.
+    """
+    index = read_index(path)
+    categories = index["categories"]
+    if snippet_seconds is not None:
+        same = manifest.Timebase(fps=1, stride=snippet_seconds, offset=offset_seconds)
+        return categories, lambda video: same
+
+    def timebase_of(video: str) -> manifest.Timebase:
+        bases = index.get("timebase")
+        found = bases.get(video) if isinstance(bases, dict) else bases
+        try:
+            base = manifest.Timebase(**{name: float(x) for name, x in found.items()})
+            if not np.isfinite(base).all() or min(base.fps, base.stride) <= 0:
+                raise ValueError
+            return base
+        except (AttributeError, OverflowError, TypeError, ValueError):
+            raise errors.InputError(
+                f"{path}: timebase of {text.quoted(video)}: found"
+                f" {reprlib.repr(found)}, expected fps, stride "
+                "and offset; --snippet-seconds says it for all videos"
+            ) from None
+
+    return categories, timebase_of
+
+
+def file_name(video: str) -> str:
+    """Returns the name of a video's array.
+
+    Raises:
+      InputError: the id could lead out of the folder.
+    """
+    if not manifest.is_path_part(video):
+        raise errors.InputError(f"video {video!r}: the id cannot be a file name")
+    return f"{video}.npy"
 
 
 def check_folder(folder: str | os.PathLike) -> None:
@@ -315,6 +413,19 @@ def _listed(folder: pathlib.Path) -> set[str]:
     # Files are removed by these names: none may lead out of the folder.
     names = {name for name in listed if isinstance(name, str) and "/" not in name}
     return {name for name in names if any(map(os.path.lexists, _paths(folder, name)))}
+
+
+def _beside(
+    folder: pathlib.Path, name: str, scp: np.ndarray, columns: np.ndarray
+) -> predictions.SnippetPredictions:
+    """Some columns of an SCP (T, N), with what is beside it or made up for."""
+    length = len(scp)
+    sap = np.full(length, 1 / length, np.float32)
+    if (folder / "attention" / name).exists():
+        sap = _vector(folder / "attention" / name, length)
+    video = read_video_scores(folder, name, scp)[columns]
+    scp = scp[:, columns]
+    return predictions.SnippetPredictions(scp, sap, video, activations=scp)
 
 
 def _vector(path: pathlib.Path, size: int) -> np.ndarray:

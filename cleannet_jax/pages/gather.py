@@ -1,12 +1,14 @@
 """What pages show, gathered from runs, an ablation, or files of detections.
 
 Every number is what evaluation computes: average precision by `metrics`, intervals by
-`evaluate`, types of errors by `metrics.diagnosis`. Those that need one threshold are at
-the tIoU nearest to `REFERENCE`. Times are in seconds.
+`evaluate`, types of errors by `metrics.diagnosis`, which matches as ActivityNet does
+whatever the protocol. Those that need one threshold are at the tIoU nearest to
+`REFERENCE`. Times are in seconds.
 """
 
 import collections
 import dataclasses
+import functools
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -92,7 +94,7 @@ class Entry:
       detections: [M] in seconds.
       outcomes: of the detections, at each tIoU.
       in_videos: by the ids of `Material.videos`.
-      model: what has its SCPs; None where there are none.
+      model: what computes or has its SCPs; None where there are none.
     """
 
     name: str
@@ -111,7 +113,7 @@ class Entry:
     detections: average_precision.Instances | None = None
     outcomes: diagnosis.Outcomes | None = None
     in_videos: Mapping[str, InVideo] = dataclasses.field(default_factory=dict)
-    model: signals_lib.Model | None = None
+    model: signals_lib.Model | signals_lib.Scores | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -150,6 +152,7 @@ def gather(
     ground_truth: str | os.PathLike | None = None,
     data: str | os.PathLike | None = None,
     names: Mapping[int, str] | None = None,
+    scores: signals_lib.Scores | None = None,
     intervals: bool = True,
 ) -> Material:
     """Reads and evaluates what pages are to show.
@@ -161,6 +164,7 @@ def gather(
         are not where they were.
       data: feature folder of runs, where theirs is not where it was.
       names: of labels that are numbers, as `evaluate.read_names` returns them.
+      scores: SCPs that are shown beside the detections of files.
       intervals: whether to compute confidence intervals.
 
     Raises:
@@ -190,7 +194,8 @@ def gather(
                 raise errors.InputError(
                     f"{place}: a file of detections: expected --ground-truth FILE with it"
                 )
-            read = _Read(Entry(name=name, path=str(place)), place, rules or Rules())
+            entry = Entry(name=name, path=str(place), model=scores)
+            read = _Read(entry, place, rules or Rules())
         entries.append(_evaluated(read, known, intervals=intervals))
     kept, more = _comparable(entries)
     videos = {}
@@ -421,19 +426,24 @@ def _evaluated(read: _Read, known: _Known, *, intervals: bool) -> Entry:
     subset = rules.subset or evaluate.find_subset(
         predictions, annotations, source=source
     )
-    report = evaluate.evaluate(
+    run = functools.partial(
+        evaluate.evaluate,
         predictions,
         annotations,
         subset=subset,
         tious=rules.tious,
-        protocol=rules.protocol,
         variant=rules.variant,
         missing=rules.missing,
         other_subsets=rules.other_subsets,
         ignore_unknown_labels=rules.ignore_unknown_labels,
-        samples=_SAMPLES if intervals else 0,
-        bins=_bins(rules),
         source=source,
+    )
+    # Types of errors are defined by ActivityNet's matching, whatever the mAP is by.
+    bins = "activitynet" if min(rules.tious) >= 0.5 else "thumos14"
+    by_activitynet = run(protocol="activitynet", bins=bins)
+    report = dataclasses.replace(
+        run(protocol=rules.protocol, samples=_SAMPLES if intervals else 0),
+        diagnosis=by_activitynet.diagnosis,
     )
     annotations = variants.apply_variant(annotations, rules.variant)
     known.note(entry.name, annotations, subset)
@@ -449,13 +459,6 @@ def _evaluated(read: _Read, known: _Known, *, intervals: bool) -> Entry:
         outcomes=outcomes,
         in_videos=_in_videos(report, predictions, truths, outcomes),
     )
-
-
-def _bins(rules: Rules) -> str | None:
-    """The bins of the diagnosis, which ActivityNet's matching alone has."""
-    if rules.protocol != "activitynet":
-        return None
-    return "activitynet" if min(rules.tious) >= 0.5 else "thumos14"
 
 
 def _by_category(report: evaluate.Report) -> dict[str, evaluate.Confidence]:

@@ -1,5 +1,7 @@
 """What a run says of one video: SCP, edgeness, attention, proposals, and their scores.
 
+Of detections of a file a folder of SCPs can say it, without any proposals or thresholds.
+
 Times are in snippets here, of T in the video; `times` has their borders in seconds.
 Categories are few: those that a page shows.
 """
@@ -21,6 +23,7 @@ from cleannet_jax import findings as findings_lib
 from cleannet_jax.data import annotation_files, pipeline, snippets
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import dataset as dataset_lib
+from cleannet_jax.data import manifest as manifest_lib
 from cleannet_jax.data.layouts import feature_folder
 from cleannet_jax.localizers import detection, scoring, table
 from cleannet_jax.models import predictions as predictions_lib
@@ -106,6 +109,54 @@ class Model:
     saved: snippets.SavedPredictions | None = None
     findings: tuple[findings_lib.Finding, ...] = ()
 
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Names of the columns of an SCP."""
+        return self.dataset.categories
+
+    def read(self, video_id: str) -> "Predicted | None":
+        """What is known of a video's snippets; None where it has no features."""
+        info = self.dataset.videos.get(video_id)
+        if info is None:
+            return None
+        return Predicted(*_predict(self, video_id), info.timebase)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Scores:
+    """A folder of SCPs, beside detections of unknown origin.
+
+    Attributes:
+      folder: of the SCPs.
+    """
+
+    folder: snippets.ScoreFolder
+
+    # Of a method that is not known: nothing is smoothed, and there are no thresholds.
+    config = config_lib.Config(**table.settings("threshold"))
+    findings: tuple[findings_lib.Finding, ...] = ()
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Names of the columns of an SCP."""
+        return self.folder.categories
+
+    def read(self, video_id: str) -> "Predicted | None":
+        """What is known of a video's snippets; None where it has no SCP."""
+        found = self.folder.read(video_id)
+        if found is None:
+            return None
+        none = np.zeros((0, 2), np.float32)
+        return Predicted(found, none, self.folder.timebase_of(video_id))
+
+
+class Predicted(NamedTuple):
+    """Predictions of a video's snippets, and proposals [P, 2] in snippets."""
+
+    snippets: predictions_lib.SnippetPredictions
+    proposals: np.ndarray
+    timebase: manifest_lib.Timebase
+
 
 def open_model(
     folder: pathlib.Path, description: runs.Description, data: str | None
@@ -166,7 +217,7 @@ def _open_folder(
 
 
 def signals(
-    model: Model,
+    model: Model | Scores,
     video_id: str,
     categories: Sequence[str],
     segments: np.ndarray | Sequence[Sequence[float]] = (),
@@ -174,7 +225,7 @@ def signals(
     """Returns what a run says of a video; None where it has no features.
 
     Args:
-      model: of the run.
+      model: of the run, or SCPs beside a file.
       video_id: of the video.
       categories: [C] names of those wanted; those that the run lacks are left out.
       segments: [M, 2] in seconds, to be scored in each of them.
@@ -182,15 +233,14 @@ def signals(
     Raises:
       InputError: the video's files cannot be read.
     """
-    info = model.dataset.videos.get(video_id)
-    if info is None:
+    read = model.read(video_id)
+    if read is None:
         return None
-    names = model.dataset.categories
-    places = {name: place for place, name in enumerate(names)}
+    predicted, proposals, base = read
+    places = {name: place for place, name in enumerate(model.categories)}
     kept = tuple(name for name in dict.fromkeys(categories) if name in places)
     columns = np.array([places[name] for name in kept], int)
-    predicted, proposals = _predict(model, video_id)
-    length, config, base = info.length, model.config, info.timebase
+    length, config = len(predicted.scp), model.config
     times = (np.arange(length + 1) * base.stride + base.offset) / base.fps
     scp, likely, edgeness = _along_time(predicted, columns, length, config)
     wanted = to_snippets(times, np.asarray(segments, float).reshape(-1, 2))

@@ -479,6 +479,7 @@ def _charts(entry: gather.Entry) -> dict[str, Any]:
             "types": diagnosis.TYPES,
             "shares": 100 * shares.mean(axis=0),
             "impact": 100 * found.impact.mean(axis=0),
+            "other_protocol": report.protocol != "activitynet",
         }
         content["characteristics"] = [
             {
@@ -656,13 +657,19 @@ def _signals(
     """The signals of a video, and why there are none."""
     if entry.model is None:
         if entry.config is None:
-            return None, "These are detections of a file: there is no SCP to show."
+            return None, (
+                "These are detections of a file: there is no SCP to show; --scp names"
+                " a folder of them."
+            )
         return None, next((gap for gap in entry.gaps if "SCP" in gap), "No SCP here.")
     try:
         found = signals_lib.signals(entry.model, video_id, shown, segments)
     except errors.InputError as error:
         return None, f"No SCP here: {error}"
-    return found, "" if found else "No SCP here: the video has no features."
+    if found is None:
+        lacks = "no features" if entry.config else "none in the folder of SCPs"
+        return None, f"No SCP here: the video has {lacks}."
+    return found, ""
 
 
 def _parts(
@@ -683,9 +690,9 @@ def _signal_data(
     found: signals_lib.Signals | None, places: Mapping[str, int], entry: gather.Entry
 ) -> dict[str, Any] | None:
     """The signals of a video for its page; times in seconds."""
-    if found is None or entry.config is None:
+    if found is None or entry.model is None:
         return None
-    config = entry.config
+    config = entry.model.config
     step = (found.times[-1] - found.times[0]) / (len(found.times) - 1)
     is_grid = found.likely is not None
     return {
@@ -701,7 +708,7 @@ def _signal_data(
         "min_attention": config.min_attention if is_grid else None,
         "smooth": config.smoothing_width if config.smooth else 0,
         "evaluator": " + ".join(table.of(config).scores or ("contrast",)),
-        "own": methods.name_of(config),
+        "own": methods.name_of(config) if entry.config else None,
         "proposals": [
             {
                 "start": found.times[0] + step * rows[:, 0],

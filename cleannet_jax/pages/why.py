@@ -104,7 +104,8 @@ def _errors(entry: gather.Entry) -> Iterator[Reason]:
     """The type of error that costs most."""
     report, outcomes = entry.report, entry.outcomes
     assert report is not None and outcomes is not None
-    if report.diagnosis is None or not report.num_detections:
+    assert report.diagnosis is not None
+    if not report.num_detections:
         return
     impact = 100 * report.diagnosis.impact.mean(axis=0)
     best = int(np.argmax(impact))
@@ -117,9 +118,10 @@ def _errors(entry: gather.Entry) -> Iterator[Reason]:
         name: int((outcomes.types[k][own.rows] == 1 + best).sum())
         for name, own in entry.in_videos.items()
     }
+    by = "" if report.protocol == "activitynet" else " by ActivityNet's matching"
     yield Reason(
         "errors",
-        f"Errors of type {kind} cost most: without them the mean mAP would be"
+        f"Errors of type {kind} cost most: without them the mean mAP{by} would be"
         f" {mean + impact[best]:.1f} and not {mean:.1f}. That is, {_ADVICE[kind]}.",
         _most(counts),
     )
@@ -160,8 +162,7 @@ def _bins(entry: gather.Entry) -> Iterator[Reason]:
     """Instances of one length, coverage or number that are missed more than others."""
     report = entry.report
     assert report is not None
-    if report.diagnosis is None:
-        return
+    assert report.diagnosis is not None
     k = gather.reference(report.result.tious)
     for name, value in report.diagnosis.characteristics.items():
         known = value.count >= _FEWEST
@@ -279,13 +280,14 @@ def _why_missed(
         )
     why = "of its category nothing is found in this video" if not near else ""
     why = why or "no detection of its category overlaps it"
-    if found is None or entry.config is None:
+    if found is None:
         return f"missed: {why}"
-    config = entry.config
     if label not in found.categories:
-        return f"missed: {why}; the run does not know the category"
+        knows = "run does not know the category" if entry.config else "SCP lacks it"
+        return f"missed: {why}; the {knows}"
+    config = entry.config
     column = found.categories.index(label)
-    if not found.is_chosen[column]:
+    if config and not found.is_chosen[column]:
         return (
             f"missed: {why}: the video's score of it is {found.video_scores[column]:.3f},"
             f" and below {config.min_video_score:g} a category is not looked for"
@@ -294,8 +296,8 @@ def _why_missed(
     if not inside.any():
         return f"missed: {why}; no snippet of the features is in it"
     psi = found.scp[inside, column]
-    if found.likely is None:
-        return f"missed: {why}; its SCP is {psi.max():.2f} at most"
+    if config is None or found.likely is None:
+        return f"missed: {why}; its SCP is {psi.max():.3g} at most"
     if found.likely[inside, column].any():
         return f"missed: {why}, though snippets in it pass both thresholds"
     attention = (
@@ -303,7 +305,7 @@ def _why_missed(
     )
     if psi.max() < config.min_scp:
         return (
-            f"missed: {why}: its SCP is {psi.max():.3f} at most, and below"
+            f"missed: {why}: its SCP is {psi.max():.3g} at most, and below"
             f" {config.min_scp:g} nothing is proposed"
         )
     return (

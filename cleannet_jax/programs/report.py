@@ -92,7 +92,15 @@ def parser() -> options.Parser:
         help="leave detections out of the numbers whose label the annotations use"
         " nowhere; pages show them as false",
     )
+    made.add_option(
+        "--scp",
+        metavar="DIR",
+        group=files,
+        help="folder of SCPs that are shown beside them: ID.npy (T, N) and scp.json, as"
+        " for `cleannet score`",
+    )
     options.add_labels(made)
+    options.add_times(made)
     made.add_switch("--intervals", help="compute confidence intervals", default=True)
     options.add_cache(made)
     return made
@@ -106,6 +114,7 @@ def run(parsed: argparse.Namespace) -> int:
     from cleannet_jax.programs import compilation
 
     compilation.cache(parsed.compilation_cache)
+    options.check_times(parsed)
     if parsed.figure:
         options.check_output("--out", parsed.out, *parsed.inputs, parsed.ground_truth)
     else:
@@ -124,6 +133,7 @@ def run(parsed: argparse.Namespace) -> int:
         ground_truth=parsed.ground_truth,
         data=parsed.data,
         names=evaluate.read_names(parsed.labels) if parsed.labels else None,
+        scores=_scores(parsed),
         intervals=parsed.intervals,
     )
     if parsed.figure:
@@ -146,6 +156,26 @@ def run(parsed: argparse.Namespace) -> int:
         print(f"note: {line}")
     print(f"{len(material.videos)} videos: open {parsed.out}/index.html")
     return 0
+
+
+def _scores(parsed: argparse.Namespace) -> Any:
+    """The SCPs that stand beside files of detections, if a folder of them is named."""
+    from cleannet_jax.data import snippets
+    from cleannet_jax.pages import signals
+
+    if not parsed.scp:
+        return None
+    if all(pathlib.Path(place).is_dir() for place in parsed.inputs):
+        raise errors.InputError(
+            "--scp: found runs alone, which have SCPs of their own; expected files of"
+            " detections with it"
+        )
+    folder = snippets.open_scores(
+        parsed.scp,
+        snippet_seconds=parsed.snippet_seconds,
+        offset_seconds=parsed.offset_seconds,
+    )
+    return signals.Scores(folder)
 
 
 def _draw(parsed: argparse.Namespace, material: Any) -> int:

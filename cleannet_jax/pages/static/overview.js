@@ -65,13 +65,8 @@ function drawCategories() {
   });
 }
 
-function drawErrors() {
+function drawTypes() {
   const found = evaluated[0].errors;
-  if (!found) {
-    document.getElementById("errors-note").textContent = "Types of errors are defined by ActivityNet's matching; these were evaluated by THUMOS14's.";
-    document.getElementById("error-charts").hidden = true;
-    return;
-  }
   const bars = found.types.map((type, at) => ({
     type: "bar", name: type, x: found.shares.map((_, multiple) => `${multiple + 1}`), y: found.shares.map((row) => row[at]),
     marker: { color: TYPE_COLOURS[at] }, hovertemplate: `${type}: %{y:.1f}%<extra></extra>`,
@@ -80,15 +75,16 @@ function drawErrors() {
     height: 380, barmode: "stack", bargap: 0.25, xaxis: { title: { text: "detections, times G" }, type: "category" },
     yaxis: { title: { text: "share, %" } }, legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, traceorder: "normal" },
   });
-  const kinds = found.types.slice(1);
-  draw("chart-impact", evaluated.filter((entry) => entry.errors).map((entry, place) => ({
+}
+
+function drawImpact() {
+  const kinds = evaluated[0].errors.types.slice(1);
+  draw("chart-impact", evaluated.map((entry, place) => ({
     type: "bar", name: text(cut(entry.name, 40)), x: kinds, y: entry.errors.impact,
     text: entry.errors.impact.map((value) => number(value, 1)), textposition: "outside", cliponaxis: false,
     marker: { color: evaluated.length > 1 ? COLOURS[place % COLOURS.length] : TYPE_COLOURS.slice(1) },
     hovertemplate: "%{x}: +%{y:.2f}<extra></extra>",
   })), { height: 380, showlegend: evaluated.length > 1, yaxis: { title: { text: "points of mAP" }, rangemode: "tozero" }, margin: { l: 8, r: 8, t: 30, b: 30 } });
-  drawBins("chart-sensitivity", "map", "normalised mAP, %");
-  drawBins("chart-missed", "missed", "missed, %");
 }
 
 function drawBins(id, key, title) {
@@ -106,7 +102,6 @@ function drawBins(id, key, title) {
 
 function drawAblation() {
   const rows = report.ablation.slice().reverse();
-  if (!rows.length) return;
   const points = { x: [], y: [], seed: [] };
   rows.forEach((row, at) => row.mean.forEach((value, seed) => { points.x.push(value); points.y.push(at); points.seed.push(row.seeds[seed]); }));
   const means = rows.map((row) => row.mean.reduce((sum, value) => sum + value, 0) / row.mean.length);
@@ -117,9 +112,10 @@ function drawAblation() {
     height: 70 + 24 * rows.length, xaxis: { title: { text: "mean mAP, %" }, rangemode: "tozero" },
     yaxis: { tickvals: rows.map((_, at) => at), ticktext: rows.map((row) => text(cut(row.method, narrow() ? 22 : 40))), range: [-0.7, rows.length - 0.3], fixedrange: true },
   });
+}
+
+function drawComparisons() {
   const pairs = report.comparisons.slice().reverse();
-  if (!pairs.length) return;
-  document.getElementById("comparisons").hidden = false;
   draw("chart-comparisons", [{
     type: "scatter", mode: "markers", x: pairs.map((pair) => pair.value), y: pairs.map((_, at) => at),
     marker: { size: 9, color: COLOURS[0], symbol: pairs.map((pair) => (pair.real ? "circle" : "circle-open")) },
@@ -134,8 +130,6 @@ function drawAblation() {
 
 function drawCurves() {
   const all = report.entries.flatMap((entry, place) => entry.curves.map((curve) => ({ ...curve, place, of: entry.name })));
-  if (!all.length) return;
-  document.getElementById("training-section").hidden = false;
   const names = [...new Set(all.map((curve) => curve.name))];
   const traces = all.map((curve) => {
     const at = names.indexOf(curve.name) + 1;
@@ -160,15 +154,43 @@ function drawCurves() {
   draw("chart-curves", traces, made);
 }
 
-// One chart after another, so that the page can be read and scrolled meanwhile.
-function later(jobs) {
-  if (!jobs.length) return;
-  setTimeout(() => {
-    jobs[0]();
-    later(jobs.slice(1));
-  });
+// Each chart is drawn once it is near what is seen, so that the page opens at once.
+function whenNear(charts) {
+  const waiting = new Map();
+  const now = (place) => {
+    observer.unobserve(place);
+    drawn(waiting.get(place));
+    waiting.delete(place);
+  };
+  const observer = new IntersectionObserver((found) => {
+    for (const one of found) if (one.isIntersecting && waiting.has(one.target)) now(one.target);
+  }, { rootMargin: "300px" });
+  for (const [id, render] of Object.entries(charts)) {
+    const place = document.getElementById(id);
+    waiting.set(place, render);
+    observer.observe(place);
+  }
+  addEventListener("beforeprint", () => [...waiting.keys()].forEach(now));
 }
 
-drawn(() => later([...(evaluated.length ? [drawMap, drawCategories, drawErrors] : []), drawAblation, drawCurves]));
+const charts = {};
+if (evaluated.length) {
+  Object.assign(charts, {
+    "chart-map": drawMap, "chart-categories": drawCategories, "chart-errors": drawTypes, "chart-impact": drawImpact,
+    "chart-sensitivity": () => drawBins("chart-sensitivity", "map", "normalised mAP, %"),
+    "chart-missed": () => drawBins("chart-missed", "missed", "missed, %"),
+  });
+  if (evaluated[0].errors.other_protocol) document.getElementById("errors-note").append(" Matched as ActivityNet matches, by which types are defined, and not by the protocol of the mAP above.");
+}
+if (report.ablation.length) charts["chart-ablation"] = drawAblation;
+if (report.comparisons.length) {
+  document.getElementById("comparisons").hidden = false;
+  charts["chart-comparisons"] = drawComparisons;
+}
+if (report.entries.some((entry) => entry.curves.length)) {
+  document.getElementById("training-section").hidden = false;
+  charts["chart-curves"] = drawCurves;
+}
+whenNear(charts);
 const order = document.getElementById("category-order");
 if (order) order.addEventListener("change", drawCategories);

@@ -301,8 +301,10 @@ function explain(one) {
     add(row, "td", mean === null ? "" : number(mean, 4), "number");
     add(row, "td", value === null ? "" : number(value, 4), "number");
   }
-  const own = entry.signals.evaluator;
-  get("sum-note").textContent = own === "contrast" ? "Bands in the chart are the inflated and, darker, the deflated segment." : `This run (${entry.signals.own}) scores by ${own}, so the score of a detection is another one.`;
+  const { own, evaluator } = entry.signals;
+  const bands = "Bands in the chart are the inflated and, darker, the deflated segment.";
+  const another = own ? `This run (${own}) scores by ${evaluator}, so the score of a detection is another one.` : `${bands} The file's own score of a detection is another one.`;
+  get("sum-note").textContent = own && evaluator === "contrast" ? bands : another;
 }
 
 // The annotated instances in the order of the table.
