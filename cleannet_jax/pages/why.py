@@ -117,6 +117,7 @@ def _errors(entry: gather.Entry) -> Iterator[Reason]:
     counts = {
         name: int((outcomes.types[k][own.rows] == 1 + best).sum())
         for name, own in entry.in_videos.items()
+        if own.ap is None or own.ap < 1  # Else they rank below all that is right.
     }
     by = "" if report.protocol == "activitynet" else " by ActivityNet's matching"
     yield Reason(
