@@ -1,6 +1,6 @@
 """Copies a data set in any layout to a feature folder of ours, once.
 
-The folder gets `STREAM/ID.npy` for each stream, then `annotations.json`, and last
+The folder gets `STREAM/ID.npy` for each stream, or shards of many videos, then `annotations.json`, and last
 `manifest.json`: a folder with a manifest is complete. Each file appears whole or not at
 all, so that a conversion that was stopped, in whatever way, goes on where it was.
 `convert_report.json` says what was done and what was left out.
@@ -11,8 +11,8 @@ import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,12 +21,14 @@ from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import arrays, files, folders
 from cleannet_jax.data import dataset as dataset_lib
 from cleannet_jax.data import manifest as manifest_lib
+from cleannet_jax.data.feature_files import shards as shard_files
 from cleannet_jax.data.layouts import feature_folder
 
 REPORT = "convert_report.json"
 
 _START = ".convert.json"
 _PATTERN = "{stream}/{id}.npy"
+_SHARDS = f"features{shard_files.ENDING}"
 _ANNOTATIONS = "annotations.json"
 
 
@@ -58,6 +60,7 @@ def convert(
     folder: str | os.PathLike,
     *,
     float16: bool = False,
+    per_shard: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
     """Writes a data set as a feature folder of ours, or goes on with what was stopped.
@@ -70,6 +73,8 @@ def convert(
       folder: is made if it is not there.
       float16: whether to store half floats; otherwise values stay of the type that
         they are stored in.
+      per_shard: how many videos go into a file, of floats, see `feature_files.shards`;
+        None for a file a video and stream.
       progress: called with the number of videos done and of all videos.
 
     Raises:
@@ -84,8 +89,8 @@ def convert(
     # One of our own folders may have had other names.
     manifest = dataclasses.replace(
         dataset.manifest,
-        file_pattern=_PATTERN,
-        array="",
+        file_pattern=_SHARDS if per_shard else _PATTERN,
+        array="{stream}/{id}" if per_shard else "",
         columns=(),
         trim_snippets=0,
         annotations=_ANNOTATIONS,
@@ -93,26 +98,35 @@ def convert(
     dataset = dataclasses.replace(dataset, manifest=manifest)
     folder = pathlib.Path(folder)
     try:
-        identity = _identity(dataset, float16)
+        how = _How(float16, per_shard)
+        identity = _identity(dataset, how)
         _check_folder(folder, dataset, identity)
         folders.make(folder)
         with folders.locked(folder):
             _start(folder, dataset, identity)
-            return _convert(dataset, folder, float16, progress)
+            return _convert(dataset, folder, how, progress)
     except OSError as error:
         place = error.filename or folder
         raise errors.InputError(f"{place}: {error.strerror}") from error
 
 
+class _How(NamedTuple):
+    """How features are stored, as for `convert`."""
+
+    float16: bool
+    per_shard: int | None
+
+
 def _convert(
     dataset: dataset_lib.Dataset,
     folder: pathlib.Path,
-    float16: bool,
+    how: _How,
     progress: Callable[[int, int], None] | None,
 ) -> Report:
     """Converts into a folder that nobody else is in."""
     streams = dataset.manifest.streams.names
-    converted, left_out = _write_videos(dataset, folder, float16, progress)
+    write = _write_shards if how.per_shard else _write_videos
+    converted, left_out = write(dataset, folder, how, progress)
     report = Report(
         name=dataset.manifest.name,
         folder=str(folder),
@@ -123,8 +137,8 @@ def _convert(
         notes=dataset.notes,
     )
     # The manifest says that all is there: what it speaks of is on the disk before it.
-    for stream in streams:
-        folders.sync(folder / stream)
+    for part in (".",) if how.per_shard else streams:
+        folders.sync(folder / part)
     files.write_json(folder / REPORT, _as_file(report))
     if len(left_out) == len(dataset.ids):
         reason = next(iter(left_out.values()), "the data set has none")
@@ -178,7 +192,7 @@ def _check_folder(
                 f"{folder}: holds another conversion, or one with other options"
                 f" ({_difference(found, identity)}); choose another folder"
             )
-    elif not folders.is_new(folder, dataset.manifest.streams.names):
+    elif not folders.is_new(folder, _parts(dataset.manifest)):
         raise errors.InputError(
             f"{folder}: found files that no conversion has made, expected a new or an"
             " empty folder"
@@ -194,17 +208,28 @@ def _start(
     folders.remove_remains(folder)
     if not (folder / _START).exists():
         files.write_json(folder / _START, identity)
-    for stream in dataset.manifest.streams.names:
-        folders.make(folder / stream)
-        folders.remove_remains(folder / stream)
+    for part in _parts(dataset.manifest):
+        folders.make(folder / part)
+        folders.remove_remains(folder / part)
 
 
-def _identity(dataset: dataset_lib.Dataset, float16: bool) -> dict[str, Any]:
+def _parts(manifest: manifest_lib.Manifest) -> tuple[str, ...]:
+    """The folders below that features are written into."""
+    return manifest.streams.names if manifest.file_pattern == _PATTERN else ()
+
+
+def _identity(dataset: dataset_lib.Dataset, how: _How) -> dict[str, Any]:
     """What tells a conversion from another one, as JSON holds it."""
     manifest = manifest_lib.manifest_content(dataset.manifest)
     text = json.dumps(annotations_lib.as_content(dataset.annotations))
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-    identity = {"manifest": manifest, "float16": float16, "annotations digest": digest}
+    identity = {
+        "manifest": manifest,
+        "float16": how.float16,
+        "annotations digest": digest,
+    }
+    if how.per_shard:
+        identity["videos a shard"] = how.per_shard
     return json.loads(json.dumps(identity, default=dict))
 
 
@@ -222,7 +247,7 @@ def _difference(found: Any, wanted: dict[str, Any]) -> str:
 def _write_videos(
     dataset: dataset_lib.Dataset,
     folder: pathlib.Path,
-    float16: bool,
+    how: _How,
     progress: Callable[[int, int], None] | None,
 ) -> tuple[int, dict[str, str]]:
     """Writes the videos that are not there; their number, and why others are not."""
@@ -231,19 +256,90 @@ def _write_videos(
         for done, video_id in enumerate(dataset.ids, start=1):
             if not _is_whole(folder, video_id, dataset.manifest):
                 try:
-                    _write_video(dataset, folder, video_id, float16)
+                    _write_video(dataset, folder, video_id, how.float16)
                     converted += 1
                 except errors.InputError as error:
                     left_out[video_id] = f"video {video_id!r}: {error}"
-            if progress:
-                progress(done, len(dataset.ids))
-            if stop:
-                raise errors.Interrupted(
-                    stop[0],
-                    f"stopped after video {done} of {len(dataset.ids)}; the same command"
-                    " goes on from there",
-                )
+            _after(done, len(dataset.ids), progress, stop)
     return converted, left_out
+
+
+def _write_shards(
+    dataset: dataset_lib.Dataset,
+    folder: pathlib.Path,
+    how: _How,
+    progress: Callable[[int, int], None] | None,
+) -> tuple[int, dict[str, str]]:
+    """As `_write_videos`, many videos a file: a shard that lacks one is written anew."""
+    converted, left_out, shards = 0, {}, []
+    with logs.stop_requests() as stop:
+        for first in range(0, len(dataset.ids), how.per_shard):
+            ids = dataset.ids[first : first + how.per_shard]
+            shards.append(f"features-{len(shards):05}")
+            if not _has_all(folder / f"{shards[-1]}.json", ids):
+                why: dict[str, str] = {}
+                named = _arrays(dataset, ids, how.float16, why)
+                shard_files.write_shard(
+                    folder, shards[-1], named, more={"ids": ids, "left_out": why}
+                )
+                converted += len(ids) - len(why)
+                left_out |= why
+            _after(first + len(ids), len(dataset.ids), progress, stop)
+    shard_files.write_index(folder / _SHARDS, shards)
+    return converted, left_out
+
+
+def _has_all(path: pathlib.Path, ids: Sequence[str]) -> bool:
+    """Whether a shard was written, with all of these videos."""
+    try:
+        found = files.read_json(path)
+    except errors.InputError:
+        return False
+    is_ours = isinstance(found, dict) and path.with_suffix(".arrayrecord").exists()
+    return is_ours and found.get("ids") == list(ids) and found.get("left_out") == {}
+
+
+def _arrays(
+    dataset: dataset_lib.Dataset,
+    ids: Sequence[str],
+    float16: bool,
+    left_out: dict[str, str],
+) -> Iterator[tuple[str, np.ndarray]]:
+    """The arrays of videos by name; why others have none goes into `left_out`."""
+    for video_id in ids:
+        try:
+            stored = [
+                (f"{name}/{video_id}", _as_floats(_stored_type(values, float16)))
+                for name, values in _checked(dataset, video_id)
+            ]
+        except errors.InputError as error:
+            left_out[video_id] = f"video {video_id!r}: {error}"
+            continue
+        yield from stored
+
+
+def _as_floats(values: np.ndarray) -> np.ndarray:
+    """Values as floats of this machine's order; integers become float32."""
+    return values.astype(
+        values.dtype.newbyteorder("=") if values.dtype.kind == "f" else np.float32
+    )
+
+
+def _after(
+    done: int,
+    total: int,
+    progress: Callable[[int, int], None] | None,
+    stop: Sequence[int],
+) -> None:
+    """Says how far it is, and stops where that is asked for."""
+    if progress:
+        progress(done, total)
+    if stop:
+        raise errors.Interrupted(
+            stop[0],
+            f"stopped after video {done} of {total}; the same command goes on from"
+            " there",
+        )
 
 
 def _is_whole(
@@ -261,6 +357,19 @@ def _write_video(
     dataset: dataset_lib.Dataset, folder: pathlib.Path, video_id: str, float16: bool
 ) -> None:
     """Writes all streams of a video."""
+    for name, array in _checked(dataset, video_id):
+        path = manifest_lib.feature_path(
+            dataset.manifest, stream=name, video_id=video_id
+        )
+        array = _stored_type(array, float16)
+        with files.open_atomic(folder / path, "wb", is_bulk=True) as file:
+            np.lib.format.write_array(file, array, allow_pickle=False)
+
+
+def _checked(
+    dataset: dataset_lib.Dataset, video_id: str
+) -> list[tuple[str, np.ndarray]]:
+    """The streams of a video by name, once they are as the manifest says."""
     streams = dataset.read_streams(video_id)
     names, widths = dataset.manifest.streams.names, dataset.manifest.streams.widths
     for name, width, array in zip(names, widths, streams, strict=True):
@@ -269,13 +378,7 @@ def _write_video(
                 f"stream {name!r}: found shape {array.shape}, expected"
                 f" ({len(streams[0])}, {width}) and no 0 in it"
             )
-    for name, array in zip(names, streams, strict=True):
-        path = manifest_lib.feature_path(
-            dataset.manifest, stream=name, video_id=video_id
-        )
-        array = _stored_type(array, float16)
-        with files.open_atomic(folder / path, "wb", is_bulk=True) as file:
-            np.lib.format.write_array(file, array, allow_pickle=False)
+    return list(zip(names, streams, strict=True))
 
 
 def _stored_type(array: np.ndarray, float16: bool) -> np.ndarray:

@@ -61,8 +61,25 @@ def open_atomic(
             with open(place, mode, **how) as file:
                 yield file
         else:
-            with _draft(place, mode, how, is_bulk=is_bulk) as file:
+            with _draft(place, mode, how, is_bulk=is_bulk) as (file, _):
                 yield file
+
+
+@contextlib.contextmanager
+def draft_of(path: str | os.PathLike) -> Iterator[str]:
+    """Yields where to write a file that takes the place of `path`, as `open_atomic` does.
+
+    For libraries that open files themselves: they write into the one that is there.
+
+    Args:
+      path: one of many, whose folder the caller syncs, see `open_atomic`.
+
+    Raises:
+      OSError: as there.
+    """
+    place = pathlib.Path(path)
+    with _named(path, place), _draft(place, "wb", {}, is_bulk=True) as (_, name):
+        yield name
 
 
 @contextlib.contextmanager
@@ -88,14 +105,14 @@ def _named(path: str | os.PathLike, place: pathlib.Path) -> Iterator[None]:
 @contextlib.contextmanager
 def _draft(
     path: pathlib.Path, mode: str, how: dict[str, str], *, is_bulk: bool
-) -> Iterator[IO]:
-    """A file that takes the place of `path` when the block ends, see `open_atomic`."""
+) -> Iterator[tuple[IO, str]]:
+    """A file, and its name, that takes the place of `path`, see `open_atomic`."""
     if not is_bulk:
         folders.remove_remains(path.parent, path.name)
     handle, name = folders.temporary_file(path)
     try:
         with os.fdopen(handle, mode, **how) as file:
-            yield file
+            yield file, name
             file.flush()
             os.fsync(file.fileno())
             # mkstemp makes files private; a result is as readable as any other file.

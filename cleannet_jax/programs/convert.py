@@ -94,6 +94,13 @@ def parser() -> options.Parser:
         f" {_WEIGHTS}: .caffemodel or state dict of BN-Inception, to .safetensors",
     )
     made.add_switch("--float16", help="store half floats")
+    made.add_option(
+        "--to-shards",
+        type=int,
+        metavar="N",
+        kind="number",
+        help="store N videos a file, in ArrayRecord shards, for data sets of very many",
+    )
     group = made.add_argument_group("options of the layouts")
     for name, (kind, text) in _OPTIONS.items():
         flag = f"--{name.replace('_', '-')}"
@@ -162,6 +169,10 @@ def _convert_features(parsed: argparse.Namespace, given: dict[str, Any]) -> int:
     from cleannet_jax import convert, logs
     from cleannet_jax.data.layouts import table
 
+    if parsed.to_shards is not None and parsed.to_shards < 1:
+        raise errors.InputError(
+            f"--to-shards: found {parsed.to_shards}, expected videos a file, at least 1"
+        )
     layout = parsed.layout
     if layout is None:
         layout = table.detect(parsed.source)
@@ -173,6 +184,7 @@ def _convert_features(parsed: argparse.Namespace, given: dict[str, Any]) -> int:
             source,
             parsed.to,
             float16=parsed.float16,
+            per_shard=parsed.to_shards,
             progress=lambda done, total: bar.update(done - bar.n),
         )
     print(convert.report_text(report))

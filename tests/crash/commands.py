@@ -18,6 +18,8 @@ COMMANDS = {
     "train": f"train --dataset thumos14 --data {{inputs}}/data --method t {_TINY}"
     " --out out",
     "convert": "convert {inputs}/data --layout feature-folder --to out",
+    "convert-shards": "convert {inputs}/data --layout feature-folder --to out"
+    " --to-shards 4",
     "localize": "localize {inputs}/run --out found.json --scp scp",
     "score": "score --scp {inputs}/scp --proposals {inputs}/found.json --out scored.json",
     "fuse-weight": "fuse-weight --scp {inputs}/scp --proposals {inputs}/found.json"

@@ -292,6 +292,16 @@ def members(rng: random.Random, content: bytes, others: Sequence[bytes]) -> byte
     return file.getvalue()
 
 
+def written(rng: random.Random, content: bytes, others: Sequence[bytes]) -> bytes:
+    """Bytes that are no padding, changed."""
+    del others
+    changed = bytearray(content)
+    places = [place for place, byte in enumerate(changed) if byte]
+    for place in rng.sample(places, min(len(places), rng.choice((1, 1, 2, 8)))):
+        changed[place] = rng.choice((0, 1, 127, 255, rng.randrange(256)))
+    return bytes(changed)
+
+
 Mutator = Callable[[random.Random, bytes, Sequence[bytes]], bytes]
 BY_ENDING: dict[str, Sequence[Mutator]] = {
     ".npy": (generic, array, operations),
@@ -299,6 +309,7 @@ BY_ENDING: dict[str, Sequence[Mutator]] = {
     ".pt": (generic, members),
     ".pkl": (generic, operations),
     ".h5": (generic,),
+    ".arrayrecord": (generic, written),
     ".caffemodel": (generic,),
     ".safetensors": (generic,),
     "json": (generic, tree, words),

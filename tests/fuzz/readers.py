@@ -24,6 +24,7 @@ from cleannet_jax.data.detections import (
     thumos,
 )
 from cleannet_jax.data.feature_files import found as found_lib
+from cleannet_jax.data.feature_files import shards
 from cleannet_jax.data.feature_files import table as kinds
 from cleannet_jax.data.layouts import autoloc_truth, layout, pickled
 from cleannet_jax.features import caffe, weights
@@ -42,6 +43,12 @@ def _feature(path: _Path, name: str) -> None:
     found = kinds.kind_of(str(path)).open(path, name)
     values = found_lib.as_features(found, width=3).read()
     assert values.shape[1:] and np.asarray(values).dtype.kind == "f"
+
+
+def _records(path: _Path) -> None:
+    """The second array of a shard."""
+    place = shards._Place(str(path.with_suffix("")), 1, np.dtype("<f4"), (4, 3))
+    assert shards._read(str(path), place).shape == (4, 3)
 
 
 def _npy(path: _Path) -> None:
@@ -109,6 +116,7 @@ READERS: Mapping[str, tuple[str, Callable[[_Path], None]]] = {
     "torch": (".pt", _features),
     "pickle": (".pkl", _pickle),
     "hdf5": (".h5", _features),
+    "arrayrecord": (".arrayrecord", _records),
     "caffemodel": (".caffemodel", caffe.read_caffemodel),
     "safetensors": (".safetensors", weights.read_state),
     "features-csv": ("features.csv", _features),

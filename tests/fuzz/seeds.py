@@ -2,12 +2,15 @@
 
 import io
 import json
+import pathlib
 import pickle
 import tempfile
 import zipfile
 from collections.abc import Mapping
 
 import numpy as np
+
+from cleannet_jax.data.feature_files import shards
 
 VALUES = np.linspace(0, 1, 12, dtype=np.float32).reshape(4, 3)
 DATABASE = {
@@ -131,6 +134,15 @@ def hdf5() -> bytes:
         return file.read()
 
 
+def arrayrecord() -> bytes:
+    """A shard of two arrays."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = pathlib.Path(folder)
+        named = [(name, VALUES) for name in "ab"]
+        shards.write_shard(place, "x", named, more={})
+        return (place / "x.arrayrecord").read_bytes()
+
+
 def caffemodel() -> bytes:
     """A network of Caffe of one layer with two blobs, and one without."""
     kernel = np.arange(6, dtype="<f4")
@@ -191,6 +203,7 @@ def all_seeds() -> Mapping[str, list[bytes]]:
         ".pkl": pickles(),
         ".pt": [torch()],
         ".h5": [hdf5()],
+        ".arrayrecord": [arrayrecord()],
         ".caffemodel": [caffemodel()],
         ".safetensors": [safetensors()],
         **{

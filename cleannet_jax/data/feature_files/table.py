@@ -9,6 +9,7 @@ from cleannet_jax.data.feature_files import (
     found,
     hdf5_files,
     numpy_files,
+    shards,
     torch_files,
 )
 
@@ -38,6 +39,9 @@ KINDS: Mapping[str, Kind] = {
     ".csv": Kind(csv_files.open_csv, has_names=False),
     ".h5": _HDF5,
     ".hdf5": _HDF5,
+    shards.ENDING: Kind(
+        shards.open_shards, has_names=True, item_names=shards.item_names
+    ),
 }
 
 
