@@ -329,8 +329,9 @@ function play() {
     const left = own._offset + own.d2p(player.currentTime);
     line.hidden = left < own._offset || left > own._offset + own._length;
     line.style.left = `${place.offsetLeft + left}px`;
-    line.style.top = `${place.offsetTop}px`;
-    line.style.height = `${place.offsetHeight}px`;
+    const inside = place._fullLayout._size;
+    line.style.top = `${place.offsetTop + inside.t}px`;
+    line.style.height = `${inside.h}px`;
   };
   place.addEventListener("mousemove", (event) => {
     const own = axis();
