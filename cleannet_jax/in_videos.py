@@ -278,18 +278,15 @@ def _picture(
     timebase = info.timebase
     borders = (np.arange(length + 1) * timebase.stride + timebase.offset) / timebase.fps
     attention = np.asarray(predicted.sap) * length
-    seconds = picture.choose_frames(video.duration, _FRAMES)
-    numbers = video_lib.number_at(video, np.asarray(seconds))
-    size = video_lib.Size(shorter=_FRAME_HEIGHT)
-    shown = zip(seconds, video_lib.frames(video, numbers, size), strict=True)
-    drawn = _worth_showing(detections)
-    rest = f", best {len(drawn)} of {len(detections)} detections"
     return picture.Picture(
-        title=info.id + rest * (len(drawn) < len(detections)),
+        title=info.id,
         duration=video.duration,
-        frames=list(shown),
+        frames=picture.read_frames(
+            video, duration=video.duration, count=_FRAMES, height=_FRAME_HEIGHT
+        ),
         truth=[],
-        detections=drawn,
+        detections=_worth_showing(detections),
+        count=len(detections),
         scp=scp,
         categories=categories,
         shown=None,

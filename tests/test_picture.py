@@ -1,5 +1,6 @@
 """Pictures of a video, looked at through the artists that they are made of."""
 
+import re
 import sys
 from xml.etree import ElementTree
 
@@ -9,7 +10,7 @@ import pytest
 from cleannet_jax import errors, run
 from cleannet_jax.report import picture as picture_lib
 
-pytest.importorskip("matplotlib", reason="needs matplotlib")
+matplotlib = pytest.importorskip("matplotlib", reason="needs matplotlib")
 
 # What each kind of file begins with.
 STARTS = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
@@ -37,10 +38,10 @@ def made(**changes):
     return picture_lib.Picture(**(values | changes))
 
 
-def panels(picture):
+def panels(picture, **layout):
     """The axes of a picture by their names, in lists."""
     found = {}
-    for axes in picture_lib.figure(picture).axes:
+    for axes in picture_lib.figure(picture, **layout).axes:
         found.setdefault(axes.get_label(), []).append(axes)
     return found
 
@@ -57,9 +58,9 @@ def bars(picture):
     }
 
 
-def texts(picture):
+def texts(picture, **layout):
     """All texts of a picture."""
-    figure = picture_lib.figure(picture)
+    figure = picture_lib.figure(picture, **layout)
     found = [text.get_text() for text in figure.texts]
     return found + [text.get_text() for axes in figure.axes for text in axes.texts]
 
@@ -94,8 +95,6 @@ def test_a_missing_matplotlib_is_named(tmp_path, monkeypatch):
 
 
 def test_pyplot_and_its_style_are_left_alone(tmp_path):
-    import matplotlib
-
     matplotlib.rcParams["text.usetex"] = True
     try:
         picture_lib.draw(tmp_path / "a.png", made())
@@ -196,6 +195,9 @@ def test_scp_edgeness_and_attention_are_those_given():
     )
     np.testing.assert_array_equal(rising, np.maximum(edgeness, 0))
     np.testing.assert_array_equal(falling, np.minimum(edgeness, 0))
+    assert not shown["scp"][0].lines
+    (axes,) = panels(made(shown=(1,), scp_threshold=0.1))["scp"]
+    assert axes.lines[0].get_ydata()[0] == 0.1
     (axes,) = shown["attention"]
     np.testing.assert_array_equal(axes.patches[0].get_data().values, attention)
     assert axes.lines[0].get_ydata()[0] == 0.05
@@ -302,5 +304,130 @@ def test_shapes_that_do_not_fit_are_named():
         made(scp=np.zeros((19, 6)))
     with pytest.raises(ValueError, match=r"attention: found \(21,\)"):
         made(attention=np.zeros(21))
-    with pytest.raises(ValueError, match="20 snippets of 0 s"):
+    with pytest.raises(ValueError, match="found 0 s, expected a duration"):
         made(duration=0)
+    with pytest.raises(ValueError, match="found no times"):
+        made(times=None)
+    with pytest.raises(ValueError, match="one of SCP and edgeness"):
+        made(edgeness=None)
+
+
+def test_of_some_of_many_detections_it_is_said():
+    assert "0:10, 3 of 42 detections drawn" in texts(made(count=42))
+
+
+def test_annotated_labels_come_first_then_those_of_the_best_detections():
+    truth = [("b", 0.0, 1.0), ("a", 0.0, 1.0), ("b", 2.0, 3.0)]
+    scores = {"d": float("nan"), "c": 0.9, "a": 0.1, "e": 0.5}
+    found = [run.Detection(name, 0.0, 1.0, score) for name, score in scores.items()]
+    assert picture_lib.labels(truth, found) == ["b", "a", "c", "e", "d"]
+
+
+def test_without_scp_there_are_bars_alone():
+    bare = made(times=None, categories=(), scp=None, edgeness=None)
+    shown = panels(bare)
+    assert set(shown) == {"bars"} and bars(bare) == bars(made())
+    clocks = [label.get_text() for label in shown["bars"][0].get_xticklabels()]
+    assert clocks[0] == "0:00"
+
+
+def test_runs_stand_below_each_other_with_their_names():
+    others = [
+        ("second", [run.Detection("run", 3.0, 4.0, 70.0)]),
+        ("third", [run.Detection("lie", 5.0, 6.0, 0.1)]),
+    ]
+    several = made(name="first", others=others)
+    # Of each category a lane of annotations, and one a run where it has nothing.
+    assert bars(several) == {
+        "truth": [(2.2, 4.1, 0), (0.0, 1.0, 4)],
+        "detections": [
+            (2.0, 4.0, 1),
+            (3.0, 4.0, 2),
+            (6.0, 9.0, 9),
+            (6.5, 8.0, 10),
+            (5.0, 6.0, 16),
+        ],
+    }
+    shown = texts(several)
+    assert [shown.count(name) for name in ("first", "second", "third")] == [4] * 3
+    assert "0:10, 5 detections" in shown and "first" not in texts(made(name="first"))
+    # Scores of runs are on scales of their own: the best of each is as dark.
+    (axes,) = panels(several)["bars"]
+    strong = [bar.get_facecolor()[:3] for bar in axes.containers[1].patches]
+    assert strong[1] == matplotlib.colors.to_rgb("#D55E00")
+
+
+COLUMN = {"layout": picture_lib.COLUMN}
+
+
+def full_column():
+    """A picture that has everything, with long names."""
+    long = "Having an ice cream"
+    return made(
+        categories=("jump", long, "VolleyballSpiking", *CATEGORIES[3:]),
+        detections=[
+            run.Detection(long, 2.0, 4.0, 0.8),
+            run.Detection("VolleyballSpiking", 8.0, 10.0, 0.01),
+        ],
+        truth=[(long, 2.2, 4.1)],
+        attention=np.linspace(0, 20, 20),
+        attention_threshold=1.0,
+        scp_threshold=0.1,
+        frames=[(2.5, np.zeros((9, 16, 3), np.uint8))],
+        note="generated data",
+    )
+
+
+def test_a_column_has_letters_that_are_read_and_nothing_outside():
+    figure = picture_lib.figure(full_column(), **COLUMN)
+    figure.draw_without_rendering()
+    found = list(figure.texts)
+    for axes in figure.axes:
+        found += [*axes.texts, *axes.get_xticklabels(), *axes.get_yticklabels()]
+    (legend,) = figure.legends
+    found += legend.get_texts()
+    shown = [text for text in found if text.get_text()]
+    assert min(text.get_fontsize() for text in shown) >= 6
+    for text in shown:
+        box = text.get_window_extent()
+        assert 0 <= box.x0 and box.x1 <= figure.bbox.width, text
+        assert 0 <= box.y0 and box.y1 <= figure.bbox.height, text
+    names = [text.get_text() for text in legend.get_texts()]
+    assert names[2:] == ["rising edge", "falling edge", "threshold"]
+    # A long name has two lines where it has place for them.
+    assert {"Having an", "ice cream"} <= {text.get_text() for text in shown}
+    boxes = [text.get_window_extent() for text in shown]
+    for index, box in enumerate(boxes):
+        for other in boxes[:index]:
+            across = min(box.x1, other.x1) - max(box.x0, other.x0)
+            down = min(box.y1, other.y1) - max(box.y0, other.y0)
+            assert across < 1 or down < 2, (shown[index], box, other)
+
+
+def test_the_edges_differ_without_colour():
+    panel = panels(full_column(), **COLUMN)["edgeness"][0]
+    weights = (0.299, 0.587, 0.114)  # Of ITU-R BT.601, as a printer has them.
+    rising, falling = (
+        float(np.dot(weights, patch.get_facecolor()[:3])) for patch in panel.patches
+    )
+    assert rising - falling > 0.25
+
+
+def test_a_column_is_as_wide_as_one_with_its_fonts(tmp_path):
+    for ending in STARTS:
+        picture_lib.draw(tmp_path / f"a{ending}", full_column(), **COLUMN)
+    points = picture_lib.COLUMN.width * 72
+    page = (tmp_path / "a.pdf").read_bytes()
+    box = re.search(rb"/MediaBox \[ ?0 0 ([\d.]+) ", page)
+    assert float(box[1]) == pytest.approx(points)
+    assert b"/FontFile2" in page and b"/Type3" not in page
+    root = ElementTree.parse(tmp_path / "a.svg").getroot()
+    assert root.get("width") == f"{points:.6g}pt"
+    drawing = (tmp_path / "a.svg").read_text().lower()
+    assert not list(root.iter("{http://www.w3.org/2000/svg}text"))
+    for color in ("#009e73", "#e69f00", "#0072b2"):
+        assert color in drawing
+    for words in ("having an", "scp", "edgeness", "attention", "threshold"):
+        assert f"<!-- {words} -->" in drawing
+    image = (tmp_path / "a.png").read_bytes()
+    assert int.from_bytes(image[16:20], "big") == round(points / 72 * 300)

@@ -4,6 +4,7 @@
     cleannet report RUN OTHER --out pages
     cleannet report ABLATION --out pages
     cleannet report RUN OTHER --figure table --out table.pdf
+    cleannet report RUN --figure video_test_0000004 --out video.pdf
     cleannet report found.json --ground-truth activity_net.v1-3.json --out pages
 
 Open pages/index.html: it needs no server and no network. The pages of a run show its SCP
@@ -12,6 +13,7 @@ what is on them.
 """
 
 import argparse
+import dataclasses
 import pathlib
 from typing import Any
 
@@ -19,6 +21,12 @@ from cleannet_jax import errors
 from cleannet_jax.programs import options
 
 FOLDERS = ("out",)
+
+_FIGURES = ("table", "errors", "curves")
+# Before an id that is one of these words.
+_VIDEO = "video:"
+# Of a picture of a video.
+_FRAMES, _FRAME_HEIGHT = 5, 240
 
 
 def parser() -> options.Parser:
@@ -41,8 +49,10 @@ def parser() -> options.Parser:
     )
     made.add_option(
         "--figure",
-        choices=("table", "errors", "curves"),
-        help="a figure for print, as wide as a column, in place of pages",
+        metavar="WHAT",
+        help="a figure for print, as wide as a column, in place of pages: table, errors,"
+        " curves, or the id of a video, or video:ID where the id is such a word; with"
+        " --videos the video's has frames",
     )
     made.add_option(
         "--ground-truth",
@@ -112,11 +122,13 @@ def run(parsed: argparse.Namespace) -> int:
     from cleannet_jax.features import extract
     from cleannet_jax.pages import gather, site
     from cleannet_jax.programs import compilation
+    from cleannet_jax.report import drawing
 
     compilation.cache(parsed.compilation_cache)
     options.check_times(parsed)
-    if parsed.figure:
+    if parsed.figure is not None:
         options.check_output("--out", parsed.out, *parsed.inputs, parsed.ground_truth)
+        drawing.checked_ending(parsed.out)
     else:
         site.check_packages()
         site.check_folder(parsed.out)
@@ -134,9 +146,10 @@ def run(parsed: argparse.Namespace) -> int:
         data=parsed.data,
         names=evaluate.read_names(parsed.labels) if parsed.labels else None,
         scores=_scores(parsed),
-        intervals=parsed.intervals,
+        # Of the figures the table alone has them.
+        intervals=parsed.intervals and parsed.figure in (None, "table"),
     )
-    if parsed.figure:
+    if parsed.figure is not None:
         return _draw(parsed, material)
     played = extract.find_videos([parsed.videos]) if parsed.videos else {}
     if played and not played.keys() & material.videos.keys():
@@ -180,22 +193,12 @@ def _scores(parsed: argparse.Namespace) -> Any:
 
 def _draw(parsed: argparse.Namespace, material: Any) -> int:
     """Draws a figure of what was gathered."""
-    from cleannet_jax import logs
     from cleannet_jax.report import figures
 
     entries = [entry for entry in material.entries if entry.report is not None]
     note = "generated data" if any(entry.generated for entry in entries) else ""
     if parsed.figure == "curves":
-        lines = {
-            entry.name: [
-                line
-                for stage in ("head", "cleannet")
-                for line in logs.read_metrics(entry.path, stage)
-            ]
-            for entry in material.entries
-            if pathlib.Path(entry.path).is_dir()
-        }
-        figures.draw_curves(parsed.out, lines, note=note)
+        figures.draw_curves(parsed.out, _lines(material.entries), note=note)
     elif not entries:
         gaps = [gap for entry in material.entries for gap in entry.gaps]
         raise errors.InputError(
@@ -204,9 +207,56 @@ def _draw(parsed: argparse.Namespace, material: Any) -> int:
     elif parsed.figure == "table":
         results = [figures.of_report(entry.name, entry.report) for entry in entries]
         figures.draw_table(parsed.out, results, note=note)
+    elif parsed.figure != "errors":
+        _draw_video(parsed, material, note)
     elif entries[0].report.diagnosis is None:
         raise errors.InputError("--figure errors: the protocol has no error types")
     else:
         figures.draw_errors(parsed.out, entries[0].report.diagnosis, note=note)
     print(parsed.out)
     return 0
+
+
+def _lines(entries: Any) -> dict[str, list[dict[str, Any]]]:
+    """The numbers of each training, as `figures.draw_curves` takes them."""
+    return {
+        entry.name: [
+            {"stage": curve.stage, "step": step, curve.name: value}
+            for curve in entry.curves
+            for step, value in zip(
+                curve.steps.tolist(), curve.values.tolist(), strict=True
+            )
+        ]
+        for entry in entries
+        if entry.curves
+    }
+
+
+def _draw_video(parsed: argparse.Namespace, material: Any, note: str) -> None:
+    """Draws the picture of a video, with frames where its file is at hand."""
+    from cleannet_jax.features import extract
+    from cleannet_jax.features import video as video_lib
+    from cleannet_jax.pages import printed
+    from cleannet_jax.report import picture
+
+    name, layout = parsed.figure, picture.COLUMN
+    if name not in material.videos:
+        name = name.removeprefix(_VIDEO)
+    printed.check_video(material, name, others=_FIGURES)
+    drawn, gaps = printed.picture_of(material, name, most=layout.shown)
+    played = extract.find_videos([parsed.videos]) if parsed.videos else {}
+    frames = []
+    if name in played:
+        frames = picture.read_frames(
+            video_lib.open_video(played[name]),
+            duration=drawn.duration,
+            count=_FRAMES,
+            height=_FRAME_HEIGHT,
+        )
+    elif parsed.videos:
+        gaps.append(f"{parsed.videos}: no frames are shown: no file of this video")
+    notes = "; ".join(filter(None, (note, drawn.note)))
+    drawn = dataclasses.replace(drawn, frames=frames, note=notes)
+    picture.draw(parsed.out, drawn, layout=layout)
+    for gap in (*material.notes, *gaps):
+        print(f"note: {gap}")

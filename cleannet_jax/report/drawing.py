@@ -13,6 +13,9 @@ from cleannet_jax import errors
 from cleannet_jax.data import files
 from cleannet_jax.report import plain
 
+# Inches: one of two columns of a paper.
+COLUMN = 3.4
+
 # Metadata that would make two drawings of one thing differ, by the ending of a file.
 _UNDATED: Mapping[str, dict[str, Any]] = {
     ".pdf": {"CreationDate": None},
@@ -97,6 +100,20 @@ def styled(
     return matplotlib("style").context(["default", settings])
 
 
+def checked_ending(path: str | os.PathLike) -> str:
+    """Returns the ending of a figure's file, in lower case.
+
+    Raises:
+      InputError: it is none of PDF, SVG and PNG.
+    """
+    ending = pathlib.Path(path).suffix.lower()
+    if ending not in _UNDATED:
+        raise errors.InputError(
+            f"{path}: found the ending {ending!r}, expected {', '.join(_UNDATED)}"
+        )
+    return ending
+
+
 def save(
     path: str | os.PathLike,
     draw: Callable[[Font], Any],
@@ -115,11 +132,7 @@ def save(
     Raises:
       InputError: the path has another ending, or matplotlib is missing.
     """
-    ending = pathlib.Path(path).suffix.lower()
-    if ending not in _UNDATED:
-        raise errors.InputError(
-            f"{path}: found the ending {ending!r}, expected {', '.join(_UNDATED)}"
-        )
+    ending = checked_ending(path)
     content, font = io.BytesIO(), Font()
     with styled(style, font):
         figure = draw(font)

@@ -18,15 +18,13 @@ from cleannet_jax import errors, evaluate
 from cleannet_jax.metrics import diagnosis as diagnosis_lib
 from cleannet_jax.report import drawing
 
-# Inches: one of two columns.
-COLUMN = 3.4
-
 _DOTS = 300  # an inch
 _SMALLEST = 5.0  # Points that are still read.
 _NAME = 40  # Characters of a name.
 _POINTS = 160  # Of a curve; what is between two is a band.
 _PANELS = 8  # Of curves.
 _MARGIN = 0.13  # Inches right of a curve.
+_EDGE = 0.05  # Inches around a table.
 
 _LINE, _FAINT, _GREY = "#333333", "#DDDDDD", "#666666"
 # A colour and a hatch for each of `diagnosis.TYPES`.
@@ -38,6 +36,15 @@ _TYPES = (
     ("#0072B2", "...."),
     ("#BBBBBB", "\\\\\\\\"),
 )
+# What a metric of `train.train_step` is in words; others have no underscores.
+_METRICS = {
+    "classification": "classification loss",
+    "regression": "contrast loss",
+    "positives": "positive proposals",
+    "instance": "instance loss",
+    "co_activity": "co-activity loss",
+}
+_STAGES = {"head": "stage 1", "cleannet": "stage 2"}
 # Of runs.
 _CURVES = (
     ("#0072B2", "-"),
@@ -105,7 +112,7 @@ def draw_table(
     results: Sequence[Result],
     *,
     note: str = "",
-    width: float = COLUMN,
+    width: float = drawing.COLUMN,
 ) -> None:
     """Writes a table of mAP, the best of each column in bold, atomically.
 
@@ -137,7 +144,7 @@ def draw_errors(
     diagnosis: diagnosis_lib.Diagnosis,
     *,
     note: str = "",
-    width: float = COLUMN,
+    width: float = drawing.COLUMN,
 ) -> None:
     """Writes DETAD's charts, means over the thresholds, atomically.
 
@@ -166,7 +173,7 @@ def draw_curves(
     metrics: Mapping[str, Iterable[Mapping[str, Any]]],
     *,
     note: str = "",
-    width: float = COLUMN,
+    width: float = drawing.COLUMN,
 ) -> None:
     """Writes the curves of training, a panel for each metric of each stage, atomically.
 
@@ -215,10 +222,10 @@ class _Sheet:
         place = (x / self.width, 1 - y / self.height)
         return self.figure.text(*place, text, parse_math=False, **style)
 
-    def rule(self, y: float, thick: float) -> None:
-        """Draws a line across."""
-        at = 1 - y / self.height
-        line = drawing.matplotlib("lines").Line2D([0, 1], [at, at], color="k", lw=thick)
+    def rule(self, y: float, thick: float, left: float, right: float) -> None:
+        """Draws a line across, from left to right."""
+        at, ends = 1 - y / self.height, [left / self.width, right / self.width]
+        line = drawing.matplotlib("lines").Line2D(ends, [at, at], color="k", lw=thick)
         self.figure.add_artist(line)
 
 
@@ -248,9 +255,53 @@ def _table(
     """The table as a figure."""
     heads = [*(f"{tiou:.4g}" for tiou in results[0].tious), "mean"]
     cells = [[_rate(value) for value in result.map] for result in results]
-    names = [font.shown(result.name, _NAME) for result in results]
-    probe, size, gap = _Sheet(width, 1.0), 7.0, 0.09
+    probe = _Sheet(width, 1.0)
     columns = [[head, *column] for head, *column in zip(heads, *cells, strict=True)]
+    names = [font.shown(result.name, _NAME) for result in results]
+    size, room, widths = _columns(probe, names, columns, width - 2 * _EDGE)
+    names = [_fitting(probe, name, room, size) for name in names]
+
+    ends = sum(bool(result.low) for result in results)
+    spread = "±: half of a 95% interval" if ends else ""
+    note = "; ".join(filter(None, (spread, font.shown(note, 200) if note else "")))
+    step = 1.75 * size / 72
+    lines = 2.15 + len(results) + 0.6 * ends + (0.9 if note else 0.0)
+    sheet = _Sheet(width, step * lines + 0.12 + _EDGE)
+    left, right = _EDGE, width - _EDGE
+    rights = _EDGE + np.cumsum([room, *widths])[1:]
+    y = _EDGE + step * 0.75
+    sheet.rule(_EDGE, 0.9, left, right)
+    _write_heading(sheet, left + room, rights[-1 - (len(rights) > 1)], y, size)
+    y += step
+    for head, place in zip(heads, rights, strict=True):
+        sheet.write(head, place, y, ha="right", fontsize=size)
+    sheet.rule(y + 0.3 * step, 0.5, left, right)
+    best = _best(cells)
+    for row, (result, name) in enumerate(zip(results, names, strict=True)):
+        y += 1.15 * step if row == 0 else step
+        sheet.write(name, left, y, fontsize=size)
+        for column, place in enumerate(rights):
+            weight = "bold" if len(results) > 1 and best[row][column] else "normal"
+            style = {"ha": "right", "fontsize": size, "weight": weight}
+            sheet.write(cells[row][column], place, y, **style)
+        if result.low:
+            y += 0.6 * step
+            for low, high, place in zip(result.low, result.high, rights, strict=True):
+                half = f"±{(high - low) / 2:.1f}" if math.isfinite(high - low) else ""
+                small = {"fontsize": max(0.75 * size, 4.5), "color": _GREY}
+                sheet.write(half, place, y, ha="right", **small)
+    sheet.rule(y + 0.35 * step, 0.9, left, right)
+    if note:
+        line = _fitting(probe, note, right - left, 6)
+        sheet.write(line, left, y + 1.3 * step, fontsize=6, color=_GREY)
+    return sheet.figure
+
+
+def _columns(
+    probe: _Sheet, names: Sequence[str], columns: Sequence[Sequence[str]], width: float
+) -> tuple[float, float, list[float]]:
+    """The size of letters, and the widths of the names and of each column."""
+    size, gap = 7.0, 0.09
 
     def needed(texts: Iterable[str], size: float) -> float:
         found = [_length(probe, each, fontsize=size, weight="bold") for each in texts]
@@ -262,41 +313,20 @@ def _table(
         size = max(size * (width - least) / sum(widths), _SMALLEST)
         widths = [needed(column, size) + gap * size / 7 for column in columns]
     room = max(width - sum(widths), 0.0)
-    names = [_fitting(probe, name, room, size) for name in names]
+    # What names leave is between the columns, so that no row has one long gap.
+    own = max(_length(probe, name, fontsize=size) for name in names)
+    spare = max(room - own, 0.0) / len(widths)
+    return size, min(room, own), [each + spare for each in widths]
 
-    step = 1.75 * size / 72
-    ends = sum(bool(result.low) for result in results)
-    lines = 2.15 + len(results) + 0.6 * ends + (0.9 if note else 0.0)
-    sheet = _Sheet(width, step * lines + 0.12)
-    rights = np.cumsum([room, *widths])[1:]
-    y = step * 0.75
-    sheet.rule(0.02, 0.9)
+
+def _write_heading(
+    sheet: _Sheet, left: float, right: float, y: float, size: float
+) -> None:
+    """What the numbers of the columns are, in the middle above them."""
     heading = "mAP (%) at tIoU"
-    left = min(room + gap / 2, width - _length(probe, heading, fontsize=size))
-    sheet.write(heading, left, y, fontsize=size, color=_GREY)
-    y += step
-    for head, right in zip(heads, rights, strict=True):
-        sheet.write(head, right, y, ha="right", fontsize=size)
-    sheet.rule(y + 0.3 * step, 0.5)
-    best = _best(cells)
-    for row, (result, name) in enumerate(zip(results, names, strict=True)):
-        y += 1.15 * step if row == 0 else step
-        sheet.write(name, 0, y, fontsize=size)
-        for column, right in enumerate(rights):
-            weight = "bold" if len(results) > 1 and best[row][column] else "normal"
-            style = {"ha": "right", "fontsize": size, "weight": weight}
-            sheet.write(cells[row][column], right, y, **style)
-        if result.low:
-            y += 0.6 * step
-            for low, high, right in zip(result.low, result.high, rights, strict=True):
-                half = f"±{(high - low) / 2:.1f}" if math.isfinite(high - low) else ""
-                small = {"fontsize": max(0.75 * size, 4.5), "color": _GREY}
-                sheet.write(half, right, y, ha="right", **small)
-    sheet.rule(y + 0.35 * step, 0.9)
-    if note:
-        line = _fitting(probe, font.shown(note, 200), width, 6)
-        sheet.write(line, 0, y + 1.3 * step, fontsize=6, color=_GREY)
-    return sheet.figure
+    half = _length(sheet, heading, fontsize=size) / 2
+    middle = min(max((left + right) / 2, half + _EDGE), sheet.width - half - _EDGE)
+    sheet.write(heading, middle, y, ha="center", fontsize=size, color=_GREY)
 
 
 def _rate(value: float) -> str:
@@ -320,8 +350,8 @@ def _errors(
     font: drawing.Font, found: diagnosis_lib.Diagnosis, note: str, width: float
 ) -> Any:
     """The charts of a diagnosis as a figure."""
-    heights = [1.15, 0.8, 0.75, 0.75]
-    gaps = [0.5, 0.36, 0.46, 0.0]  # Below each, for what stands there.
+    heights = [1.15, 0.8, 0.7, 0.7]
+    gaps = [0.5, 0.46, 0.56, 0.0]  # Below each, for what stands there.
     top, bottom = 0.2, 0.36 + (0.16 if note else 0)
     height = sum(heights) + sum(gaps) + top + bottom
     figure = _new(width, height)
@@ -438,10 +468,9 @@ def _draw_bins(
         )
         for place, rate in zip(places, rates, strict=True):
             text = f"{rate:.0f}" if math.isfinite(rate) else "–"
-            height = float(np.nan_to_num(rate))
-            style = {"ha": "center", "va": "bottom", "fontsize": 5.5}
-            style["bbox"] = {"facecolor": "white", "linewidth": 0, "pad": 0.4}
-            axes.text(place, height + 2, text, **style)
+            # Above the axes, where no line goes through them.
+            style = {"ha": "center", "va": "bottom", "fontsize": 6}
+            axes.text(place, 102, text, **style)
         ticks += places.tolist()
         names += diagnosis_lib.SIZES[: len(rates)]
         middle = float(places.mean())
@@ -451,9 +480,9 @@ def _draw_bins(
         at = places[-1] + 1.8
     axes.set_xticks(ticks, names)
     axes.tick_params(axis="x", length=0)
-    axes.set(xlim=(-0.7, max(at - 1.1, 0.7)), ylim=(0, 112), yticks=[0, 50, 100])
+    axes.set(xlim=(-0.7, max(at - 1.1, 0.7)), ylim=(0, 100), yticks=[0, 50, 100])
     axes.grid(axis="y")
-    axes.set_title(title, loc="left", pad=3)
+    axes.set_title(title, loc="left", pad=10)
 
 
 def _panels(
@@ -494,10 +523,10 @@ def _curves(
     down = -(-len(panels) // across)
     names = [font.shown(name, _NAME) for name in rows]
     keys = -(-len(names) // across) if len(names) > 1 else 0
-    tall, left, between = 0.95, 0.42, 0.5
+    tall, left, between = 0.95, 0.42, 0.54
     top, bottom = 0.2, 0.36 + 0.13 * keys + (0.14 if note else 0)
     height = top + bottom + down * tall + (down - 1) * between
-    figure = _new(width, height)
+    figure, probe = _new(width, height), _Sheet(width, 1.0)
     wide = (width - (left + _MARGIN) * across) / across
     for index, (stage, metric) in enumerate(panels):
         column, row = index % across, index // across
@@ -507,15 +536,16 @@ def _curves(
         axes = figure.add_axes(box)
         for number, lines in enumerate(rows.values()):
             _draw_curve(axes, lines, stage, metric, _CURVES[number % len(_CURVES)])
-        title = f"{font.shown(stage, 16)}: {font.shown(metric, 18)}"
+        words = font.shown(_METRICS.get(metric, metric.replace("_", " ")), _NAME)
+        title = _fitting(probe, words, wide + _MARGIN, 7)
         axes.set_title(title, loc="left", pad=3, parse_math=False)
+        step = f"step of {font.shown(_STAGES.get(stage, stage), 16)}"
+        axes.set_xlabel(step, labelpad=1.5, parse_math=False)
         axes.grid(axis="y")
         axes.locator_params(axis="x", nbins=4, integer=True)
         axes.locator_params(axis="y", nbins=4)
         if axes.dataLim.width == 0:
             axes.set_xticks([axes.dataLim.x0])
-        if row == (len(panels) - 1 - column) // across:
-            axes.set_xlabel("step", labelpad=1.5)
     if keys:
         _draw_key(figure, names, across, width, height, bool(note))
     if note:

@@ -2,7 +2,8 @@
 
 On one time axis, from top to bottom: frames; annotated and detected actions, a row a
 category with the score beside each; the SCP of the shown categories with its edgeness,
-rising and falling in two tones; attention with its threshold. Times are in seconds.
+rising and falling in two tones; attention; and thresholds. Times are in seconds.
+What colours tell, places and words tell too.
 """
 
 import dataclasses
@@ -14,31 +15,137 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cleannet_jax import run
+from cleannet_jax.features import video as video_lib
 from cleannet_jax.report import drawing, plain
 
-# At most so many ...
-_SHOWN = 4  # categories with their SCP, unless they are named
-_ROWS = 8  # categories with bars
-_LANES = 4  # bars below each other in a row
-_DETECTIONS = 50
 
-# Sizes in inches.
-_WIDTH, _LEFT, _RIGHT = 10.0, 1.75, 0.25
-_NUMBERS = 0.36  # Left of the axes, between them and names.
-_INNER = _WIDTH - _LEFT - _RIGHT
-_LANE, _STRIP, _SCP, _EDGENESS, _ATTENTION = 0.19, 1.2, 0.62, 0.4, 0.5
-_TOP, _GAP, _BOTTOM = 0.42, 0.12, 0.5
-_DOTS = 150  # an inch
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Layout:
+    """How large a picture is, in inches and points, and how much it shows at most.
+
+    Attributes:
+      width: of all.
+      left, right: of the axes, where names are and where nothing is.
+      numbers: left of the axes, between them and names.
+      title: left of the title.
+      lane: height of a row of bars.
+      strip, scp, edgeness, attention: heights of these, of frames at most.
+      top, gap, bottom: above the first, between two, and below the last, for times and
+        one row of keys.
+      row: height of each more row of keys, and of the note.
+      heading, text, small: sizes of the title, of names, and of the rest, in points.
+      curve: width of curves in points.
+      keys: in a row.
+      is_terse: whether what has its name beside the axes has no key.
+      dots: an inch, of PNG.
+      ticks: on the time axis.
+      shown: categories with their SCP, unless they are named.
+      rows: categories with bars.
+      lanes: bars below each other in a row.
+      detections: with a bar.
+    """
+
+    width: float
+    left: float
+    right: float
+    numbers: float
+    title: float
+    lane: float
+    strip: float
+    scp: float
+    edgeness: float
+    attention: float
+    top: float
+    gap: float
+    bottom: float
+    row: float
+    heading: float
+    text: float
+    small: float
+    curve: float
+    keys: int
+    is_terse: bool
+    dots: int
+    ticks: int
+    shown: int
+    rows: int
+    lanes: int
+    detections: int
+
+    @property
+    def inner(self) -> float:
+        """Width of the axes."""
+        return self.width - self.left - self.right
+
+
+SCREEN = Layout(
+    width=10.0,
+    left=1.75,
+    right=0.25,
+    numbers=0.36,
+    title=1.75,
+    lane=0.19,
+    strip=1.2,
+    scp=0.62,
+    edgeness=0.4,
+    attention=0.5,
+    top=0.42,
+    gap=0.12,
+    bottom=0.5,
+    row=0.15,
+    heading=11.0,
+    text=8.0,
+    small=6.5,
+    curve=1.1,
+    keys=7,
+    is_terse=False,
+    dots=150,
+    ticks=12,
+    shown=4,
+    rows=8,
+    lanes=4,
+    detections=50,
+)
+
+# A column of a paper.
+COLUMN = Layout(
+    width=drawing.COLUMN,
+    left=1.06,
+    right=0.12,
+    numbers=0.27,
+    title=0.04,
+    lane=0.135,
+    strip=0.5,
+    scp=0.36,
+    edgeness=0.27,
+    attention=0.32,
+    top=0.23,
+    gap=0.075,
+    bottom=0.34,
+    row=0.12,
+    heading=7.0,
+    text=7.0,
+    small=6.0,
+    curve=0.8,
+    keys=3,
+    is_terse=True,
+    dots=300,
+    ticks=6,
+    shown=2,
+    rows=4,
+    lanes=3,
+    detections=50,
+)
 
 # Okabe and Ito's colours, which colour-blind people can tell apart.
 _FOUND, _RISING, _FALLING, _WEIGHT = "#009E73", "#E69F00", "#0072B2", "#CC79A7"
-_LINE, _FAINT = "#333333", "#DDDDDD"
+_RUNS = (_FOUND, "#D55E00", "#56B4E9", "#CC79A7", "#E69F00")
+_LINE, _FAINT, _GREY = "#333333", "#DDDDDD", "#666666"
 
-_STYLE = {
-    "font.size": 8,
-    "hatch.linewidth": 0.6,
-    "axes.linewidth": 0.6,
-}
+_STYLE = {"hatch.linewidth": 0.6, "axes.linewidth": 0.6}
+# Inches between bars' axes, which have no numbers, and names.
+_BESIDE = 0.07
+_DASHED: dict[str, Any] = {"color": _LINE, "linewidth": 0.8, "linestyle": "--"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,34 +155,52 @@ class Picture:
     Attributes:
       title: the video's id.
       duration: in seconds.
-      times: [T + 1] seconds, where snippets begin and end.
-      categories: names of the N categories.
-      scp: [T, N], the snippet-level classification prediction.
-      edgeness: [T, N], positive on a rising and negative on a falling edge.
       detections: in any order.
+      count: how many detections there are, if those are the best of more.
       truth: (label, start, end) of each annotated action.
       frames: (seconds, [h, w, 3] uint8) of some frames.
+      times: [T + 1] seconds, where snippets begin and end.
+      categories: names of the N categories.
+      scp: [T, N], the snippet-level classification prediction, if there is any.
+      scp_threshold: above which SCP counts, if there is one.
+      edgeness: [T, N], positive on a rising and negative on a falling edge.
       attention: [T], if there is any.
       attention_threshold: above which attention counts, if there is one.
-      shown: indices of the categories whose SCP is shown; None for four at most:
-        annotated ones, then those of the best detections.
+      shown: indices of the categories whose SCP is shown; None for a few: annotated
+        ones, then those of the best detections.
+      name: of the run, where there are others.
+      others: names and detections of other runs, whose bars are below those.
+      note: a line below.
     """
 
     title: str
     duration: float
-    times: np.ndarray
-    categories: Sequence[str]
-    scp: np.ndarray
-    edgeness: np.ndarray
     detections: Sequence[run.Detection] = ()
+    count: int | None = None
     truth: Sequence[tuple[str, float, float]] = ()
     frames: Sequence[tuple[float, np.ndarray]] = ()
+    times: np.ndarray | None = None
+    categories: Sequence[str] = ()
+    scp: np.ndarray | None = None
+    scp_threshold: float | None = None
+    edgeness: np.ndarray | None = None
     attention: np.ndarray | None = None
     attention_threshold: float | None = None
     shown: Sequence[int] | None = None
+    name: str = ""
+    others: Sequence[tuple[str, Sequence[run.Detection]]] = ()
+    note: str = ""
 
     def __post_init__(self) -> None:
+        if not self.duration > 0:
+            raise ValueError(f"found {self.duration} s, expected a duration")
+        if self.times is None:
+            if self.scp is not None or self.attention is not None:
+                raise ValueError("found no times, expected those of SCP or attention")
+            return
         snippets, categories = len(self.times) - 1, len(self.categories)
+        if snippets < 1:
+            raise ValueError(f"found {snippets} snippets, expected some")
         expected = {
             "scp": (snippets, categories),
             "edgeness": (snippets, categories),
@@ -85,10 +210,27 @@ class Picture:
             value = getattr(self, name)
             if value is not None and np.shape(value) != shape:
                 raise ValueError(f"{name}: found {np.shape(value)}, expected {shape}")
-        if snippets < 1 or not self.duration > 0:
-            raise ValueError(
-                f"found {snippets} snippets of {self.duration} s, expected some"
-            )
+        if (self.scp is None) != (self.edgeness is None):
+            raise ValueError("found one of SCP and edgeness, expected both or neither")
+
+
+def labels(
+    truth: Iterable[tuple[str, float, float]], detections: Iterable[run.Detection]
+) -> list[str]:
+    """Returns the categories of a video: annotated ones, then by the best detection.
+
+    Args:
+      truth: (label, start, end) of each annotated action.
+      detections: in any order.
+    """
+    annotated = [label for label, _, _ in truth]
+    best = sorted(detections, key=_falling)
+    return list(dict.fromkeys(annotated + [found.label for found in best]))
+
+
+def _falling(found: run.Detection) -> float:
+    """Sorts by falling score, and what is no number last."""
+    return -found.score if found.score == found.score else math.inf
 
 
 def choose_frames(duration: float, count: int) -> list[float]:
@@ -100,7 +242,27 @@ def choose_frames(duration: float, count: int) -> list[float]:
     return [duration * (index + 0.5) / count for index in range(count)]
 
 
-def draw(path: str | os.PathLike, picture: Picture) -> None:
+def read_frames(
+    video: video_lib.Video, *, duration: float, count: int, height: int
+) -> list[tuple[float, np.ndarray]]:
+    """Returns frames of a video, as `Picture.frames` are.
+
+    Args:
+      video: opened.
+      duration: of the time axis, in seconds.
+      count: how many.
+      height: of each in pixels, or the width where that is less.
+
+    Raises:
+      InputError: a frame cannot be read.
+    """
+    seconds = choose_frames(duration, count)
+    numbers = video_lib.number_at(video, np.asarray(seconds))
+    shown = video_lib.frames(video, numbers, video_lib.Size(shorter=height))
+    return list(zip(seconds, shown, strict=True))
+
+
+def draw(path: str | os.PathLike, picture: Picture, *, layout: Layout = SCREEN) -> None:
     """Writes a picture, atomically.
 
     The same picture is the same bytes, with one version of matplotlib.
@@ -108,22 +270,33 @@ def draw(path: str | os.PathLike, picture: Picture) -> None:
     Args:
       path: of the file, which is PNG, SVG or PDF by its ending.
       picture: what to draw.
+      layout: how large.
 
     Raises:
       InputError: the path has another ending, or matplotlib is missing.
     """
-    drawing.save(path, lambda font: _figure(picture, font), style=_STYLE, dots=_DOTS)
+    drawing.save(
+        path,
+        lambda font: _figure(picture, layout, font),
+        style=_style(layout),
+        dots=layout.dots,
+    )
 
 
-def figure(picture: Picture) -> Any:
+def figure(picture: Picture, *, layout: Layout = SCREEN) -> Any:
     """Returns a picture as a matplotlib Figure, to change before it is saved.
 
     Raises:
       InputError: matplotlib is missing.
     """
     font = drawing.Font()
-    with drawing.styled(_STYLE, font):
-        return _figure(picture, font)
+    with drawing.styled(_style(layout), font):
+        return _figure(picture, layout, font)
+
+
+def _style(layout: Layout) -> dict[str, Any]:
+    """Settings of matplotlib."""
+    return {**_STYLE, "font.size": layout.text}
 
 
 class _Bar(NamedTuple):
@@ -138,44 +311,70 @@ class _Bar(NamedTuple):
     side: str  # where the text is aligned to: left of `at`, right of it or centred
 
 
+class _Group(NamedTuple):
+    """What one run has of one category."""
+
+    name: str  # of the run, if there are others
+    color: str
+    bars: list[_Bar]
+    lanes: int  # bars below each other
+
+
 class _Row(NamedTuple):
-    """What one category has."""
+    """What one category has: a lane of annotated actions, then the runs'."""
 
     label: str
     truth: list[tuple[float, float]]
-    bars: list[_Bar]
+    groups: list[_Group]
+
+    @property
+    def has_truth(self) -> bool:
+        """Whether there is a lane for it, as there is above several runs."""
+        return bool(self.truth) or len(self.groups) > 1
 
     @property
     def lanes(self) -> int:
-        """How many bars are below each other."""
-        found = 1 + max((bar.lane for bar in self.bars), default=-1)
-        return max(bool(self.truth) + found, 1)
+        """How many rows of bars are below each other."""
+        found = sum(group.lanes for group in self.groups)
+        return max(self.has_truth + found, 1)
 
 
-def _rows(picture: Picture) -> tuple[list[_Row], int]:
+def _rows(picture: Picture, layout: Layout) -> tuple[list[_Row], int]:
     """The rows of bars, annotated categories first, and how many detections they have."""
-    best = sorted(
-        (
-            found
-            for found in picture.detections
-            if found.end > found.start
-            and found.end > 0 < picture.duration - found.start
-        ),
-        key=lambda found: -found.score if found.score == found.score else math.inf,
-    )[:_DETECTIONS]
-    annotated = [label for label, _, _ in picture.truth]
-    labels = list(dict.fromkeys(annotated + [found.label for found in best]))[:_ROWS]
+    runs = [(picture.name, picture.detections), *picture.others]
+    best = [(name, _best(found, picture.duration, layout)) for name, found in runs]
+    kept = labels(picture.truth, (one for _, found in best for one in found))
     rows = []
-    for label in labels:
+    for label in kept[: layout.rows]:
         truth = [(start, end) for name, start, end in picture.truth if name == label]
-        own = [found for found in best if found.label == label]
-        bars = _bars(own, picture.duration, best[0].score if best else 0.0)
-        rows.append(_Row(label, truth, bars))
-    return rows, sum(len(row.bars) for row in rows)
+        groups = []
+        for place, (name, found) in enumerate(best):
+            own = [one for one in found if one.label == label]
+            top = found[0].score if found else 0.0
+            bars = _bars(own, picture.duration, top, layout)
+            lanes = 1 + max((bar.lane for bar in bars), default=-1)
+            # An empty lane says that this run found nothing where others did.
+            lanes = max(lanes, int(len(runs) > 1))
+            color = _RUNS[place % len(_RUNS)]
+            groups.append(_Group(name if len(runs) > 1 else "", color, bars, lanes))
+        rows.append(_Row(label, truth, groups))
+    return rows, sum(len(group.bars) for row in rows for group in row.groups)
+
+
+def _best(
+    detections: Iterable[run.Detection], duration: float, layout: Layout
+) -> list[run.Detection]:
+    """The best detections that are in the video, by falling score."""
+    inside = [
+        found
+        for found in detections
+        if found.end > found.start and found.end > 0 < duration - found.start
+    ]
+    return sorted(inside, key=_falling)[: layout.detections]
 
 
 def _bars(
-    detections: Iterable[run.Detection], duration: float, best: float
+    detections: Iterable[run.Detection], duration: float, best: float, layout: Layout
 ) -> list[_Bar]:
     """Places in which no bar or score overlaps another, the best on top.
 
@@ -183,12 +382,13 @@ def _bars(
     """
     lanes: list[list[tuple[float, float]]] = []
     bars = []
+    inch = duration / layout.inner
     for _, start, end, score in detections:
         start, end = max(start, 0.0), min(end, duration)
         text = plain.score(score)
         # The width of the digits, and a gap on either side.
-        width = (0.065 * len(text) + 0.08) * duration / _INNER
-        gap = 0.04 * duration / _INNER
+        width = (0.01 * layout.small * len(text) + 0.08) * inch
+        gap = 0.04 * inch
         at, side, taken = end + gap, "left", (start, end + width)
         if end + width > duration:
             at, side, taken = start - gap, "right", (start - width, end)
@@ -196,7 +396,7 @@ def _bars(
             at, side, taken = (start + end) / 2, "center", (start, end)
         free = [lane for lane, others in enumerate(lanes) if _is_free(taken, others)]
         lane = min(free, default=len(lanes))
-        if lane == _LANES:
+        if lane == layout.lanes:
             continue
         if lane == len(lanes):
             lanes.append([])
@@ -212,43 +412,51 @@ def _is_free(place: tuple[float, float], others: list[tuple[float, float]]) -> b
     return all(place[1] <= first or last <= place[0] for first, last in others)
 
 
-def _shown(picture: Picture) -> list[int]:
+def _shown(picture: Picture, layout: Layout) -> list[int]:
     """Indices of the categories whose SCP is drawn."""
+    if picture.scp is None:
+        return []
     if picture.shown is not None:
         return list(picture.shown)
-    best = sorted(picture.detections, key=lambda found: -found.score)
-    labels = [label for label, _, _ in picture.truth] + [found.label for found in best]
     places = {label: index for index, label in enumerate(picture.categories)}
-    known = [places[label] for label in dict.fromkeys(labels) if label in places]
+    wanted = labels(picture.truth, picture.detections)
+    known = [places[label] for label in wanted if label in places]
     if not known and len(picture.categories):
         known = [int(np.nan_to_num(picture.scp).max(axis=0).argmax())]
-    return known[:_SHOWN]
+    return known[: layout.shown]
 
 
 class _Page:
     """A figure that is filled from top to bottom."""
 
-    def __init__(self, picture: Picture, height: float, font: drawing.Font) -> None:
-        self.figure = drawing.matplotlib("figure").Figure(figsize=(_WIDTH, height))
+    def __init__(
+        self, picture: Picture, layout: Layout, height: float, font: drawing.Font
+    ) -> None:
+        self.figure = drawing.matplotlib("figure").Figure(
+            figsize=(layout.width, height)
+        )
         self.canvas = drawing.matplotlib("backends.backend_agg").FigureCanvasAgg(
             self.figure
         )
-        self.height, self.at = height, height - _TOP
+        self.layout = layout
+        self.height, self.at = height, height - layout.top
         self.duration = picture.duration
         self.font = font
-        self.ticks = _ticks(picture.duration)
+        self.ticks = _ticks(picture.duration, layout.ticks)
 
-    def panel(self, name: str, height: float, *, gap: float = _GAP) -> Any:
+    def panel(self, name: str, height: float, *, gap: float | None = None) -> Any:
         """Axes below those before, on the time axis."""
+        layout = self.layout
         self.at -= height
-        box = (_LEFT / _WIDTH, self.at / self.height)
-        axes = self.figure.add_axes(
-            (*box, _INNER / _WIDTH, height / self.height), label=name
-        )
-        self.at -= gap
+        place = (layout.left / layout.width, self.at / self.height)
+        size = (layout.inner / layout.width, height / self.height)
+        axes = self.figure.add_axes((*place, *size), label=name)
+        self.at -= layout.gap if gap is None else gap
         axes.set_xlim(0, self.duration)
         axes.set_xticks(self.ticks, [])
-        axes.tick_params(length=2, width=0.6, pad=2, labelsize=6.5, colors=_LINE)
+        axes.tick_params(
+            length=2, width=0.6, pad=2, labelsize=layout.small, colors=_LINE
+        )
         axes.spines[["top", "right"]].set_visible(False)
         axes.spines[["left", "bottom"]].set_color(_LINE)
         axes.grid(axis="x", color=_FAINT, linewidth=0.6)
@@ -262,11 +470,11 @@ class _Page:
 
     def write(
         self, text: str, x: float, y: float, *, width: float, **style: Any
-    ) -> None:
-        """Writes one line at a place in inches, cut where it is wider."""
+    ) -> Any:
+        """Writes one line at a place in inches, cut where it is wider; returns it."""
         line = self.font.shown(text, 120)
         artist = self.figure.text(
-            x / _WIDTH, y / self.height, line, parse_math=False, **style
+            x / self.layout.width, y / self.height, line, parse_math=False, **style
         )
         most, kept = width * self.figure.dpi, line
         while len(kept) > 1 and artist.get_window_extent().width > most:
@@ -274,26 +482,59 @@ class _Page:
             share = most / artist.get_window_extent().width
             kept = kept[: max(min(int(len(kept) * share) + 1, len(kept) - 1), 1)]
             artist.set_text(kept.rstrip() + "…")
+        return artist
 
-    def name(self, text: str, y: float, *, part: str = "") -> None:
-        """Writes a name left of the axes at a height, and in grey below what of it."""
-        right, width = _LEFT - _NUMBERS, _LEFT - _NUMBERS - 0.1
+    def name(
+        self,
+        text: str,
+        y: float,
+        *,
+        part: str = "",
+        height: float = 0.0,
+        gap: float | None = None,
+    ) -> None:
+        """Writes a name left of the axes at a height, and in grey below what of it.
+
+        A long one takes two lines where the height that it has, in inches, is enough.
+        The gap to the axes is for numbers, unless it is given.
+        """
+        layout = self.layout
+        right = layout.left - (layout.numbers if gap is None else gap)
+        width = right - 0.05
+        step = 1.15 * layout.text / 72
+        lines = [text] if text else []
+        if text and height > (2 + bool(part)) * step:
+            lines = self._lines(text, width)
+        y += step * (len(lines) + bool(part) - 1) / 2
         style: dict[str, Any] = {"ha": "right", "va": "center"}
-        if text:
-            self.write(text, right, y + 0.07 * bool(part), width=width, **style)
+        for line in lines:
+            self.write(line, right, y, width=width, **style)
+            y -= step
         if part:
-            style |= {"color": "#777777", "fontsize": 6.5}
-            self.write(part, right, y - 0.08 * bool(text), width=width, **style)
+            style |= {"color": _GREY, "fontsize": layout.small}
+            self.write(part, right, y, width=width, **style)
+
+    def _lines(self, text: str, width: float) -> list[str]:
+        """A name on one line or on two of about one length."""
+        line = self.font.shown(text, 120)
+        artist = self.figure.text(0, 0, line, parse_math=False)
+        is_short = artist.get_window_extent().width <= width * self.figure.dpi
+        artist.remove()
+        gaps = [place for place, character in enumerate(line) if character == " "]
+        if is_short or not gaps:
+            return [line]
+        gap = min(gaps, key=lambda place: abs(place - len(line) / 2))
+        return [line[:gap], line[gap + 1 :]]
 
 
 _STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
 
 
-def _ticks(duration: float) -> list[float]:
-    """Round times, about ten of them."""
-    step = next((step for step in _STEPS if duration / step <= 12), 0.0)
+def _ticks(duration: float, most: int) -> list[float]:
+    """Round times, about so many."""
+    step = next((step for step in _STEPS if duration / step <= most), 0.0)
     if not step:
-        step = 3600.0 * math.ceil(duration / 3600 / 12)
+        step = 3600.0 * math.ceil(duration / 3600 / most)
     return [index * step for index in range(int(duration / step + 1e-6) + 1)]
 
 
@@ -308,17 +549,21 @@ def _clock(seconds: float) -> str:
     return f"{text}.{rest % 10}" if rest % 10 else text
 
 
-def _figure(picture: Picture, font: drawing.Font) -> Any:
+def _figure(picture: Picture, layout: Layout, font: drawing.Font) -> Any:
     """The whole picture."""
-    rows, drawn = _rows(picture)
-    shown = _shown(picture)
-    strip = _strip_height(picture)
+    rows, drawn = _rows(picture, layout)
+    shown = _shown(picture, layout)
+    strip = _strip_height(picture, layout)
+    keys = _keys(picture, layout, bool(drawn), bool(shown))
     lanes = sum(row.lanes for row in rows)
-    height = _TOP + _BOTTOM + (strip + _GAP if strip else 0)
-    height += _LANE * max(lanes, 1) + _GAP
-    height += (_SCP + _EDGENESS + 1.7 * _GAP) * len(shown)
-    height += _ATTENTION if picture.attention is not None else 0
-    page = _Page(picture, height, font)
+    more = max(-(-len(keys) // layout.keys) - 1, 0) + bool(picture.note)
+    gap = layout.gap
+    height = layout.top + layout.bottom + more * layout.row
+    height += strip + gap if strip else 0
+    height += layout.lane * max(lanes, 1) + gap
+    height += (layout.scp + layout.edgeness + 1.7 * gap) * len(shown)
+    height += layout.attention if picture.attention is not None else 0
+    page = _Page(picture, layout, height, font)
     _draw_title(page, picture, drawn)
     if strip:
         _draw_frames(page, picture, strip)
@@ -328,60 +573,63 @@ def _figure(picture: Picture, font: drawing.Font) -> Any:
     if picture.attention is not None:
         axes = _draw_attention(page, picture)
     axes.set_xticks(page.ticks, list(map(_clock, page.ticks)))
-    _draw_legend(page, picture, bool(drawn), bool(shown))
+    _draw_legend(page, keys, bool(picture.note))
+    if picture.note:
+        style = {"color": _GREY, "fontsize": layout.small}
+        width = layout.width - 2 * layout.right
+        page.write(picture.note, layout.title, 0.04, width=width, **style)
     return page.figure
 
 
 def _draw_title(page: _Page, picture: Picture, drawn: int) -> None:
     """The video's id, and how much is not drawn."""
-    count = len(picture.detections)
+    layout = page.layout
+    count = len(picture.detections) if picture.count is None else picture.count
+    count += sum(len(found) for _, found in picture.others)
     note = f"{count or 'no'} detection{'s' * (count != 1)}"
     if drawn < count:
         note = f"{drawn} of {count:,} detections drawn"
-    y = page.height - 0.2
-    page.write(
-        picture.title,
-        _LEFT,
-        y,
-        width=_INNER - 2.2,
-        fontsize=11,
-        va="center",
-    )
-    note = f"{_clock(picture.duration)}, {note}"
-    style = {"ha": "right", "va": "center", "color": "#777777", "fontsize": 7.5}
-    page.write(note, _WIDTH - _RIGHT, y, width=2.2, **style)
+    y, right = page.height - layout.top / 2 + 0.01, layout.width - layout.right
+    text = f"{_clock(picture.duration)}, {note}"
+    style = {"va": "center", "color": _GREY, "fontsize": layout.small + 0.5}
+    artist = page.write(text, right, y, width=layout.width / 2, ha="right", **style)
+    taken = artist.get_window_extent().width / page.figure.dpi
+    width = right - layout.title - taken - 0.1
+    style = {"va": "center", "fontsize": layout.heading}
+    page.write(picture.title, layout.title, y, width=width, **style)
 
 
-def _sizes(picture: Picture) -> list[tuple[float, float]]:
+def _sizes(picture: Picture, layout: Layout) -> list[tuple[float, float]]:
     """Width and height of each frame in inches, so that it fits between the others."""
     times = sorted(seconds for seconds, _ in picture.frames)
     closest = min(np.diff(times), default=picture.duration)
     share = min(closest / picture.duration, 1 / len(times))
-    cell = max(_INNER * share - 0.03, 0.05)
+    cell = max(layout.inner * share - 0.03, 0.05)
     sizes = []
     for _, frame in picture.frames:
         height, width = frame.shape[:2]
-        scale = min(cell / width, _STRIP / height)
+        scale = min(cell / width, layout.strip / height)
         sizes.append((width * scale, height * scale))
     return sizes
 
 
-def _strip_height(picture: Picture) -> float:
+def _strip_height(picture: Picture, layout: Layout) -> float:
     """Inches that the frames take."""
     if not picture.frames:
         return 0.0
-    return max(height for _, height in _sizes(picture))
+    return max(height for _, height in _sizes(picture, layout))
 
 
 def _draw_frames(page: _Page, picture: Picture, height: float) -> None:
     """Frames side by side, each around its time."""
     axes = page.panel("frames", height)
     axes.set_axis_off()
-    sizes = _sizes(picture)
-    second = picture.duration / _INNER  # Seconds an inch.
+    layout = page.layout
+    sizes = _sizes(picture, layout)
+    second = picture.duration / layout.inner  # Seconds an inch.
     for (seconds, frame), (wide, high) in zip(picture.frames, sizes, strict=True):
         # More pixels than are seen would only make files larger.
-        step = max(int(frame.shape[0] / (2 * _DOTS * high)), 1)
+        step = max(int(frame.shape[0] / (2 * layout.dots * high)), 1)
         left = min(
             max(seconds - wide * second / 2, 0), picture.duration - wide * second
         )
@@ -392,57 +640,74 @@ def _draw_frames(page: _Page, picture: Picture, height: float) -> None:
 
 def _draw_bars(page: _Page, rows: list[_Row]) -> Any:
     """Annotated and detected actions, a row a category."""
+    layout = page.layout
     lanes = max(sum(row.lanes for row in rows), 1)
-    axes = page.panel("bars", _LANE * lanes)
+    axes = page.panel("bars", layout.lane * lanes)
     axes.set(ylim=(lanes, 0), yticks=[])
+    top = page.at + layout.gap + layout.lane * lanes
+
+    def place(first: int, count: int) -> float:
+        """The height of the middle of lanes, in inches."""
+        return top - layout.lane * (first + count / 2)
+
     first = 0
-    bottom = page.at + _GAP
     truth: list[tuple[float, float, float]] = []
-    bars: list[tuple[float, _Bar]] = []
+    bars: list[tuple[float, str, _Bar]] = []
     for row in rows:
-        truth += [(first, *segment) for segment in row.truth]
-        below = first + bool(row.truth)
-        bars += [(below + bar.lane, bar) for bar in row.bars]
-        middle = bottom + _LANE * (lanes - first - row.lanes / 2)
-        page.name(row.label, middle)
         if first:
             axes.axhline(first, color=_FAINT, linewidth=0.6)
+        truth += [(first, *segment) for segment in row.truth]
+        # Beside several runs are their own names.
+        named = 1 if len(row.groups) > 1 else row.lanes
+        middle = place(first, named)
+        page.name(row.label, middle, height=layout.lane * named, gap=_BESIDE)
+        below = first + row.has_truth
+        for group in row.groups:
+            if group.name:
+                axes.axhline(below, color=_FAINT, linewidth=0.6, linestyle=":")
+                middle = place(below, group.lanes)
+                page.name("", middle, part=group.name, gap=_BESIDE)
+            bars += [(below + bar.lane, group.color, bar) for bar in group.bars]
+            below += group.lanes
         first += row.lanes
     if truth:
         tops, starts, ends = np.transpose(truth)
         axes.barh(
-            tops + 0.5,
-            ends - starts,
-            0.62,
-            starts,
-            facecolor="white",
-            edgecolor=_LINE,
-            hatch="//////",
-            linewidth=0.7,
-            label="truth",
+            tops + 0.5, ends - starts, 0.62, starts, label="truth", **_annotated(layout)
         )
     if bars:
         axes.barh(
-            [top + 0.5 for top, _ in bars],
-            [bar.end - bar.start for _, bar in bars],
+            [top + 0.5 for top, _, _ in bars],
+            [bar.end - bar.start for _, _, bar in bars],
             0.62,
-            [bar.start for _, bar in bars],
-            color=[_paler(_FOUND, bar.strength) for _, bar in bars],
+            [bar.start for _, _, bar in bars],
+            color=[_paler(color, bar.strength) for _, color, bar in bars],
             label="detections",
         )
-    for top, bar in bars:
+    for lane, color, bar in bars:
         inside = bar.side == "center"
+        is_dark = inside and bar.strength > 0.6 and color == _FOUND
         axes.text(
             bar.at,
-            top + 0.52,
+            lane + 0.52,
             bar.text,
             ha=bar.side,
             va="center",
-            fontsize=6.5,
-            color="white" if inside and bar.strength > 0.6 else _LINE,
+            fontsize=layout.small,
+            color="white" if is_dark else _LINE,
             clip_on=inside,
         )
     return axes
+
+
+def _annotated(layout: Layout) -> dict[str, Any]:
+    """How an annotated action is drawn."""
+    return {
+        "facecolor": "white",
+        "edgecolor": _LINE,
+        "hatch": "//////",
+        "linewidth": 0.65 * layout.curve,
+    }
 
 
 def _paler(color: str, strength: float) -> tuple[float, ...]:
@@ -455,16 +720,20 @@ def _paler(color: str, strength: float) -> tuple[float, ...]:
 
 def _draw_category(page: _Page, picture: Picture, index: int) -> Any:
     """SCP of a category, and below it how steep it is."""
+    layout = page.layout
     scp = np.asarray(picture.scp)[:, index]
-    axes = page.panel("scp", _SCP, gap=0.7 * _GAP)
-    width = 1.1 if len(scp) < 400 else 0.7
+    axes = page.panel("scp", layout.scp, gap=0.7 * layout.gap)
+    width = layout.curve if len(scp) < 400 else 0.65 * layout.curve
     top = max(1.0, float(np.nanmax(scp, initial=0.0)))
     axes.set(ylim=(0, 1.06 * top), yticks=[0, round(top, 2)])
+    if picture.scp_threshold is not None:
+        axes.axhline(picture.scp_threshold, **_DASHED)
     axes.stairs(scp, picture.times, baseline=None, color=_LINE, linewidth=width)
-    page.name(str(picture.categories[index]), page.middle(axes), part="SCP")
+    name = str(picture.categories[index])
+    page.name(name, page.middle(axes), part="SCP", height=layout.scp)
 
     edgeness = np.nan_to_num(np.asarray(picture.edgeness)[:, index])
-    axes = page.panel("edgeness", _EDGENESS)
+    axes = page.panel("edgeness", layout.edgeness)
     most = float(np.abs(edgeness).max()) or 1.0
     axes.set(ylim=(-1.4 * most, 1.4 * most))
     axes.set_yticks([-most, most], [f"−{_short(most)}", _short(most)])
@@ -480,13 +749,15 @@ def _draw_category(page: _Page, picture: Picture, index: int) -> Any:
 
 def _draw_attention(page: _Page, picture: Picture) -> Any:
     """Attention and its threshold."""
-    axes = page.panel("attention", _ATTENTION)
+    layout = page.layout
+    axes = page.panel("attention", layout.attention)
     attention = np.asarray(picture.attention)
-    axes.stairs(attention, picture.times, baseline=None, color=_WEIGHT, linewidth=1.1)
+    style = {"color": _WEIGHT, "linewidth": layout.curve}
+    axes.stairs(attention, picture.times, baseline=None, **style)
     values = [float(np.nanmax(attention, initial=0.0))]
     if picture.attention_threshold is not None:
         values.append(picture.attention_threshold)
-        axes.axhline(values[1], color=_LINE, linewidth=0.8, linestyle="--")
+        axes.axhline(values[1], **_DASHED)
     top = max(values) if max(values) > 0 else 1.0
     axes.set(ylim=(0, 1.1 * top))
     axes.set_yticks([0, top], ["0", _short(top)])
@@ -499,35 +770,57 @@ def _short(value: float) -> str:
     return f"{value:.2g}".replace("0.", ".", 1)
 
 
-def _draw_legend(page: _Page, picture: Picture, has_bars: bool, has_scp: bool) -> None:
+def _keys(
+    picture: Picture, layout: Layout, has_bars: bool, has_scp: bool
+) -> list[tuple[str, str, dict[str, Any]]]:
+    """What the colours mean: names, whether patches or lines, and their styles."""
+    is_attention = picture.attention is not None
+    is_full = not layout.is_terse
+    has_threshold = has_scp and picture.scp_threshold is not None
+    has_threshold |= is_attention and picture.attention_threshold is not None
+    curve = {"linewidth": layout.curve}
+    keys = [
+        (bool(picture.truth), "annotated", "patch", _annotated(layout)),
+        (has_bars, "detected, with score, paler if lower", "patch", {"color": _FOUND}),
+        (has_scp and is_full, "SCP", "line", {"color": _LINE, **curve}),
+        (has_scp, "rising edge", "patch", {"color": _RISING}),
+        (has_scp, "falling edge", "patch", {"color": _FALLING}),
+        (is_attention and is_full, "attention", "line", {"color": _WEIGHT, **curve}),
+        (has_threshold, "threshold", "line", _DASHED),
+    ]
+    return [(name, kind, style) for is_there, name, kind, style in keys if is_there]
+
+
+def _draw_legend(
+    page: _Page, keys: list[tuple[str, str, dict[str, Any]]], has_note: bool
+) -> None:
     """What the colours mean, below the time axis."""
+    if not keys:
+        return
+    layout = page.layout
     patch = drawing.matplotlib("patches").Patch
     line = drawing.matplotlib("lines").Line2D
-    handles = []
-    if picture.truth:
-        style = {"facecolor": "white", "edgecolor": _LINE, "hatch": "//////"}
-        handles.append(patch(label="annotated", linewidth=0.7, **style))
-    if has_bars:
-        handles.append(
-            patch(label="detected, with score, paler if lower", color=_FOUND)
-        )
-    if has_scp:
-        handles.append(line([], [], label="SCP", color=_LINE, linewidth=1.1))
-        handles.append(patch(label="rising edge", color=_RISING))
-        handles.append(patch(label="falling edge", color=_FALLING))
-    if picture.attention is not None:
-        handles.append(line([], [], label="attention", color=_WEIGHT, linewidth=1.1))
-        if picture.attention_threshold is not None:
-            style = {"color": _LINE, "linestyle": "--"}
-            handles.append(line([], [], label="its threshold", linewidth=0.8, **style))
-    if handles:
-        page.figure.legend(
-            handles=handles,
-            loc="lower center",
-            bbox_to_anchor=((_LEFT + _INNER / 2) / _WIDTH, 0.06 / page.height),
-            ncols=len(handles),
-            frameon=False,
-            fontsize=7,
-            handlelength=1.6,
-            columnspacing=1.6,
-        )
+    handles = [
+        patch(label=name, **style)
+        if kind == "patch"
+        else line([], [], label=name, **style)
+        for name, kind, style in keys
+    ]
+    left = layout.title if layout.is_terse else layout.left
+    middle = (left + layout.width - layout.right) / 2
+    page.figure.legend(
+        handles=handles,
+        loc="lower center",
+        bbox_to_anchor=(
+            middle / layout.width,
+            (0.04 + layout.row * has_note) / page.height,
+        ),
+        ncols=min(layout.keys, len(handles)),
+        frameon=False,
+        borderpad=0.2,
+        borderaxespad=0,
+        labelspacing=0.35,
+        fontsize=layout.small,
+        handlelength=1.6,
+        columnspacing=1.3,
+    )
