@@ -24,7 +24,7 @@ _DRAWN = re.compile(r"[a-z0-9_]{8}")
 
 # Where no name is known endings are asked for: a person's .config.settings is not ours.
 _TEMPORARY = re.compile(
-    r"\..+\.(json|jsonl|npy|npz|csv|tex|txt)\.[a-z0-9_]+", re.DOTALL
+    r"\..+\.(arrayrecord|csv|json|jsonl|npy|npz|shards|tex|txt)\.[a-z0-9_]+", re.DOTALL
 )
 
 # Some file systems cannot sync folders, or do so by themselves.
