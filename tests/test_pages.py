@@ -239,7 +239,7 @@ def test_pages_of_a_run(run, feature_folder, tmp_path):
     for parts, score in zip(own["parts"], own["score"], strict=True):
         assert parts[-1] == pytest.approx(score, abs=2e-3)
     # Figures in place of pages.
-    for figure in ("table", "errors", "curves"):
+    for figure in ("table", "errors", "curves", "video10"):
         path = tmp_path / f"{figure}.svg"
         done = programs.run("report", run, "--figure", figure, "--out", path)
         assert done.returncode == 0, done.stderr

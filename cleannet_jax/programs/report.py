@@ -209,10 +209,11 @@ def _draw(parsed: argparse.Namespace, material: Any) -> int:
         figures.draw_table(parsed.out, results, note=note)
     elif parsed.figure != "errors":
         _draw_video(parsed, material, note)
-    elif entries[0].report.diagnosis is None:
-        raise errors.InputError("--figure errors: the protocol has no error types")
     else:
-        figures.draw_errors(parsed.out, entries[0].report.diagnosis, note=note)
+        report = entries[0].report
+        rule = "" if report.protocol == "activitynet" else "matched as ActivityNet does"
+        notes = "; ".join(filter(None, (note, rule)))
+        figures.draw_errors(parsed.out, report.diagnosis, note=notes)
     print(parsed.out)
     return 0
 
