@@ -33,6 +33,7 @@ PROGRAMS = {
     "validate": "check a feature folder before it is trained on",
     "ablate": "compare methods over seeds: the paper's tables on any data",
     "table": "gather the results of several runs in one table",
+    "export": "write a trained run as programs for JAX alone and other compilers",
     "report": "make pages of what was found, to open in a browser",
 }
 
