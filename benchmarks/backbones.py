@@ -11,6 +11,7 @@ given: `taskset -c 0` before the command and `--threads 1` compare one core.
 """
 
 import argparse
+import functools
 import pathlib
 import statistics
 import sys
@@ -71,24 +72,33 @@ def torch_network(name: str, state: dict, layout: Any) -> Callable[[np.ndarray],
     return run
 
 
-def time_network(name: str, batch: int, rounds: int) -> str:
-    """A line of medians and their ratio."""
+def variants(name: str, batch: int) -> dict[str, Callable[[], Any]]:
+    """A network on a batch of images, ours first and then PyTorch's by layout."""
     channels = 10 if name.endswith("flow") else 3
     lite = name == "efficientnet_lite0"
     shapes = by_hand.lite_shapes() if lite else by_hand.inception_shapes(channels)
     state = by_hand.random_state(shapes, 0)
     rng = np.random.default_rng(0)
     images = rng.uniform(-1, 1, (batch, 224, 224, channels)).astype(np.float32)
-    variants = {"JAX": jax_network(name, state)}
+    networks = {"JAX": jax_network(name, state)}
     if torch is not None:
         layouts = {"NCHW": torch.contiguous_format, "NHWC": torch.channels_last}
         for layout, value in layouts.items():
-            variants[f"PyTorch {layout}"] = torch_network(name, state, value)
-    seconds: dict[str, list[float]] = {variant: [] for variant in variants}
+            networks[f"PyTorch {layout}"] = torch_network(name, state, value)
+    return {
+        variant: functools.partial(network, images)
+        for variant, network in networks.items()
+    }
+
+
+def time_network(name: str, batch: int, rounds: int) -> str:
+    """A line of medians and their ratio."""
+    networks = variants(name, batch)
+    seconds: dict[str, list[float]] = {variant: [] for variant in networks}
     for index in range(rounds + 1):
-        for variant, function in variants.items():
+        for variant, function in networks.items():
             start = time.perf_counter()
-            function(images)
+            function()
             # The first round compiles.
             seconds[variant] += [time.perf_counter() - start] if index else []
     rates = {v: batch / statistics.median(times) for v, times in seconds.items()}

@@ -232,11 +232,13 @@ def seconds(task: Task) -> list[float]:
     return list(np.diff(times))
 
 
-def medians(tasks: dict[str, dict[str, Task]]) -> dict[str, dict[str, float]]:
-    """Median seconds by contender and task; the contenders take turns."""
+def turns(
+    tasks: dict[str, dict[str, Task]], rounds: int = ROUNDS
+) -> dict[str, dict[str, list[float]]]:
+    """Seconds of every call by contender and task; the contenders take turns."""
     times = {name: {task: [] for task in of} for name, of in tasks.items()}
     slow = set()
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for name, of in tasks.items():
             for task, function in of.items():
                 if (name, task) in slow:
@@ -244,9 +246,14 @@ def medians(tasks: dict[str, dict[str, Task]]) -> dict[str, dict[str, float]]:
                 times[name][task] += seconds(function)
                 if times[name][task][0] > SLOW:
                     slow.add((name, task))
+    return times
+
+
+def medians(tasks: dict[str, dict[str, Task]]) -> dict[str, dict[str, float]]:
+    """Median seconds by contender and task; the contenders take turns."""
     return {
         name: {task: statistics.median(values) for task, values in of.items()}
-        for name, of in times.items()
+        for name, of in turns(tasks).items()
     }
 
 

@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 
 from cleannet_jax.models import generator
 from cleannet_jax.ops import anchors
@@ -41,6 +42,34 @@ def test_padding_changes_nothing(tsn_sampling):
     padded = jnp.pad(features, [(0, 6), (0, 0)], constant_values=7.0)
     found = network.apply(params, padded, jnp.arange(15) < 9)
     np.testing.assert_allclose(found[:9], alone, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("snippets", [1, 2, 9])
+def test_convolution_is_that_of_flax(snippets):
+    rng = np.random.default_rng(0)
+    inputs = jnp.asarray(rng.normal(size=(snippets, 4)), jnp.float32)
+    weights = jnp.asarray(rng.normal(size=(snippets, 5)), jnp.float32)
+    mask = jnp.arange(snippets) < max(snippets - 2, 1)
+    ours = generator.TemporalConvolution(5)
+    flax = nn.Conv(5, kernel_size=(3,))
+    params = ours.init(jax.random.key(3), inputs, mask)
+    # So that seeds and files of parameters mean what they did.
+    expected = flax.init(jax.random.key(3), inputs)
+    jax.tree.map(np.testing.assert_array_equal, params, expected)
+
+    def total(apply):
+        weighed = jnp.where(mask[:, None], weights, 0)
+        return jax.jit(
+            jax.value_and_grad(lambda *given: jnp.sum(weighed * apply(*given)), (0, 1))
+        )
+
+    found = total(lambda params, x: ours.apply(params, x, mask))
+    expected = total(lambda params, x: flax.apply(params, x * mask[:, None]))
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5),
+        found(params, inputs),
+        expected(params, inputs),
+    )
 
 
 def convolved(params, features):

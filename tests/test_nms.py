@@ -51,6 +51,27 @@ def test_equals_the_slow_version_eager_and_jitted(seed, max_outputs):
         np.testing.assert_array_equal(kept.scores[used], scores[expected])
 
 
+@pytest.mark.parametrize("max_outputs", [10, 400])
+def test_many_are_as_few(max_outputs):
+    # More than are looked at, compared with, or kept at a time.
+    rng = np.random.default_rng(0)
+    starts = rng.integers(0, 2000, 900).astype(float)
+    segments = np.stack([starts, starts + rng.integers(1, 12, 900)], axis=1)
+    scores = rng.integers(0, 300, 900) / 512
+    scores[::9] = -np.inf
+    # The best are one, so that few of them are not enough.
+    segments[500:], scores[500:] = (7.0, 9.0), scores[500:] + 1
+    suppress = functools.partial(nms.suppress, max_tiou=0.4, max_outputs=max_outputs)
+    kept = jax.jit(suppress)(jnp.asarray(segments), jnp.asarray(scores))
+    valid = np.flatnonzero(scores > -np.inf)
+    order = slow_suppress(segments[valid], scores[valid], 0.4, max_outputs)
+    expected = valid[order]
+    used = np.isfinite(kept.scores)
+    assert len(expected) >= min(max_outputs, 200)
+    np.testing.assert_array_equal(kept.segments[used], segments[expected])
+    np.testing.assert_array_equal(kept.scores[used], scores[expected])
+
+
 def slow_demote(segments, scores, max_tiou, sigma):
     """Suppression with a list that keeps what it removes, faded."""
     scores, left = list(map(float, scores)), list(range(len(scores)))

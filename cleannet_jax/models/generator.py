@@ -8,6 +8,43 @@ from flax import linen as nn
 from cleannet_jax.ops import anchors
 
 
+class TemporalConvolution(nn.Module):
+    """A convolution over three snippets; what lies outside the video is zero (R4).
+
+    Its parameters are those of `nn.Conv`, by name, shape and initial value. It is one
+    matrix product, whose three parts are shifted and added: with XLA's convolution a
+    training step takes half as long again on a CPU.
+
+    Attributes:
+      features: number of output channels C.
+    """
+
+    features: int
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array, mask: jax.Array) -> jax.Array:
+        """Returns the outputs of each snippet.
+
+        Args:
+          inputs: [T, D], finite.
+          mask: [T] bool, true for the snippets of the video.
+
+        Returns:
+          [T, C]; in the padding it means nothing.
+        """
+        chex.assert_rank([inputs, mask], [2, 1])
+        shape = (3, inputs.shape[1], self.features)
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
+        bias = self.param("bias", nn.initializers.zeros, shape[-1:])
+        outputs = inputs @ jnp.concatenate(list(kernel), axis=1)
+        # Products of zeros are zeros, and there are fewer of them than of inputs.
+        outputs = jnp.where(mask[:, None], outputs, 0)
+        before, here, after = jnp.split(outputs, 3, axis=1)
+        before = jnp.pad(before[:-1], [(1, 0), (0, 0)])
+        after = jnp.pad(after[1:], [(0, 1), (0, 0)])
+        return before + here + after + bias
+
+
 class ProposalGenerator(nn.Module):
     """Three temporal convolutions, then one pair of offsets for each anchor (R10).
 
@@ -46,11 +83,8 @@ class ProposalGenerator(nn.Module):
         chex.assert_equal_shape_prefix([features, mask], 1)
         hidden = features
         for layer in range(3):
-            # What lies outside the video is zero at every layer, as if the video
-            # stood alone (R4).
-            hidden = jnp.where(mask[:, None], hidden, 0)
-            hidden = nn.Conv(self.width, kernel_size=(3,), name=f"conv{layer}")(hidden)
-            hidden = nn.leaky_relu(hidden)
+            convolution = TemporalConvolution(self.width, name=f"conv{layer}")
+            hidden = nn.leaky_relu(convolution(hidden, mask))
         hidden = jnp.where(mask[:, None], hidden, 0)
         regress = self._at_samples if self.tsn_sampling else self._at_centre
         sizes = jnp.asarray(self.anchor_sizes, hidden.dtype)

@@ -285,30 +285,134 @@ def _nothing(segments: jax.Array, scores: jax.Array, max_outputs: int) -> Kept:
     )
 
 
+# So many proposals are taken at a time, and compared with so many that are kept.
+_BLOCK, _CHUNK = 32, 128
+
+
+class _Progress(NamedTuple):
+    """How far suppression has come."""
+
+    last: tuple[jax.Array, jax.Array]  # score and index of the last proposal seen
+    number: jax.Array  # of those kept
+    kept: Kept  # with room behind the last place
+
+
 def _suppress(
-    segments: jax.Array, scores: jax.Array, *, max_tiou: float, max_outputs: int
+    segments: jax.Array, scores: jax.Array, *, max_tiou: ArrayLike, max_outputs: int
 ) -> Kept:
-    """Suppression of at least one proposal."""
+    """Suppression of at least one proposal.
+
+    Proposals come by falling score, a block at a time. What of a block overlaps nothing
+    kept before competes within the block, and what is left is kept. That is the greedy
+    choice, without a search for every one that is kept. Where few are to be kept most
+    proposals are never looked at, so that all of them are sorted only if need be.
+    """
+    segments, scores = (
+        sharding.varying_like(x, segments, scores) for x in (segments, scores)
+    )
+    few = min(len(scores), max(4 * max_outputs, 8 * _BLOCK))
+    index = jnp.arange(len(scores), dtype=jnp.int32)
+
+    def unfinished(progress):
+        return (progress.number < max_outputs) & (progress.last[0] > -jnp.inf)
+
+    def take_best(progress, most):
+        score, place = progress.last
+        # Among equal scores the earlier come first.
+        seen = (scores > score) | ((scores == score) & (index <= place))
+        found = jax.lax.top_k(jnp.where(seen, -jnp.inf, scores), most)
+        # XLA sorts everything if it sees that more is done with them.
+        values, order = map(jax.lax.optimization_barrier, found)
+        count, kept = _take_blocks(
+            (segments[order], values), progress, max_tiou, max_outputs
+        )
+        return _Progress((values[-1], order[-1].astype(jnp.int32)), count, kept)
+
+    # A block may be written behind the last place; and chunks are whole.
+    room = -(-(max_outputs + _BLOCK) // _CHUNK) * _CHUNK
+    highest = jnp.asarray(jnp.inf, scores.dtype)
+    start = _Progress(
+        (highest, jnp.int32(-1)), jnp.int32(0), _nothing(segments, scores, room)
+    )
+    start = jax.tree.map(lambda x: sharding.varying_like(x, segments, scores), start)
+    progress = take_best(start, few)
+    if few < len(scores):
+        # At most once; outside of a loop XLA's selection of a few is faster.
+        take_rest = functools.partial(take_best, most=len(scores))
+        progress = jax.lax.while_loop(unfinished, take_rest, progress)
+    return jax.tree.map(lambda x: x[:max_outputs], progress.kept)
+
+
+def _take_blocks(best, progress, max_tiou, max_outputs) -> tuple[jax.Array, Kept]:
+    """How many are kept, and which, after the next proposals by falling score."""
+    segments, scores = best
+    after = -len(scores) % _BLOCK
+    segments = jnp.pad(segments, [(0, after), (0, 0)])
+    scores = jnp.pad(scores, (0, after), constant_values=-jnp.inf)
+
+    def overlaps(first, second):
+        return segment_ops.tiou(first[:, None], second) > max_tiou
 
     def unfinished(carry):
-        count, remaining, _ = carry
-        return (count < max_outputs) & jnp.any(remaining > -jnp.inf)
+        start, count, _ = carry
+        score = scores.at[start].get(mode="fill", fill_value=-jnp.inf)
+        return (count < max_outputs) & (score > -jnp.inf)
 
-    def keep_best(carry):
-        count, remaining, kept = carry
-        best = jnp.argmax(remaining)
-        overlap = segment_ops.tiou(segments, segments[best])
-        kept = Kept(
-            kept.segments.at[count].set(segments[best]),
-            kept.scores.at[count].set(remaining[best]),
+    def take_block(carry):
+        start, count, kept = carry
+        block, values = (
+            jax.lax.dynamic_slice_in_dim(x, start, _BLOCK) for x in (segments, scores)
         )
-        # The best one is removed by name: an empty segment overlaps nothing, itself
-        # included.
-        remaining = jnp.where(overlap > max_tiou, -jnp.inf, remaining)
-        return count + 1, remaining.at[best].set(-jnp.inf), kept
 
-    kept = _nothing(segments, scores, max_outputs)
-    start = jax.tree.map(
-        lambda x: sharding.varying_like(x, segments, scores), (0, scores, kept)
+        def without_overlap(chunk, left):
+            first = chunk * _CHUNK
+            better = jax.lax.dynamic_slice_in_dim(kept.segments, first, _CHUNK)
+            used = first + jnp.arange(_CHUNK) < count
+            return left & ~jnp.any(overlaps(better, block) & used[:, None], axis=0)
+
+        chunks = -(-count // _CHUNK)
+        left = jax.lax.fori_loop(0, chunks, without_overlap, values > -jnp.inf)
+        left = _greedily(left, overlaps(block, block))
+        kept = Kept(
+            _with(kept.segments, block, left, count, unused=0),
+            _with(kept.scores, values, left, count, unused=-jnp.inf),
+        )
+        return start + _BLOCK, count + jnp.sum(left, dtype=count.dtype), kept
+
+    start = jnp.zeros_like(progress.number), progress.number, progress.kept
+    return jax.lax.while_loop(unfinished, take_block, start)[1:]
+
+
+def _greedily(left: jax.Array, overlaps: jax.Array) -> jax.Array:
+    """Which of a block are kept, [B] bool.
+
+    Args:
+      left: [B] bool, those that nothing before the block removes.
+      overlaps: [B, B] bool.
+    """
+    removes = jnp.triu(overlaps, k=1)  # [the better one, the other]
+
+    def again(kept):
+        return left & ~jnp.any(removes & kept[:, None], axis=0)
+
+    # The first of what is left is right at once, and every repetition settles the next
+    # one at least, mostly all.
+    def settled(pair):
+        return again(pair[0]), pair[0]
+
+    pair = jax.lax.while_loop(
+        lambda pair: jnp.any(pair[0] != pair[1]), settled, (again(left), left)
     )
-    return jax.lax.while_loop(unfinished, keep_best, start)[2]
+    return pair[0]
+
+
+def _with(
+    places: jax.Array, block: jax.Array, left: jax.Array, count: jax.Array, *, unused
+) -> jax.Array:
+    """The first `count` places, and then what is left of a block [B, ...]."""
+    rank = jnp.cumsum(left) - 1
+    chosen = (rank[:, None] == jnp.arange(len(left))) & left[:, None]  # [from, to]
+    chosen = chosen.reshape(*chosen.shape, *[1] * (block.ndim - 1))
+    values = jnp.sum(jnp.where(chosen, block[:, None], 0), axis=0)
+    values = jnp.where(jnp.any(chosen, axis=0), values, unused)
+    return jax.lax.dynamic_update_slice_in_dim(places, values, count, axis=0)
