@@ -263,8 +263,9 @@ def _proposals(
         _samples(known, sequence, length, recipe.scale)
         for sequence in (branch.cut, branch.scored)
     )
-    most = (len(known["scp"]) + 1) // 2  # Between snippets there is no other maximum.
-    inside = pooling.valid_snippets(len(cut), length * recipe.scale)
+    # Between snippets there is no other maximum.
+    most = (known["scp"].shape[0] + 1) // 2
+    inside = pooling.valid_snippets(cut.shape[0], length * recipe.scale)
 
     def of(threshold):
         if recipe.strictly:
@@ -299,7 +300,7 @@ def _samples(
         values = runs.normalised(values, length=length)
     if scale == 1:
         return values
-    snippet, step = jnp.divmod(jnp.arange(len(values) * scale), scale)
+    snippet, step = jnp.divmod(jnp.arange(values.shape[0] * scale), scale)
     last = jnp.maximum(length - 1, 0)
     # From the last snippet on; its own value stays what it is.
     beyond = snippet >= last
@@ -314,7 +315,7 @@ def _outer_inner(
     sequence: jax.Array, found: jax.Array, length: jax.Array | int, flank: int
 ) -> jax.Array:
     """OIC [P] of runs: flanks are rounded up on the left and down on the right."""
-    sequence = jnp.where(pooling.valid_snippets(len(sequence), length), sequence, 0)
+    sequence = jnp.where(pooling.valid_snippets(sequence.shape[0], length), sequence, 0)
     sums = integral.integrate([sequence])
     start, end = found.T
     extent = end - start
@@ -339,7 +340,7 @@ def _best_of_equal(segments: jax.Array, scores: jax.Array) -> jax.Array:
     order = jnp.lexsort((-scores, segments[:, 1], segments[:, 0]))
     ranked = segments[order]
     again = jnp.all(ranked[1:] == ranked[:-1], axis=-1)
-    again = jnp.zeros(len(scores), bool).at[order[1:]].set(again)
+    again = jnp.zeros(scores.shape[0], bool).at[order[1:]].set(again)
     return jnp.where(again, -jnp.inf, scores)
 
 

@@ -66,7 +66,7 @@ def anchors_of_interest(
     # Uniform attention is 1 up to rounding, and must not be below a threshold of 1.
     attention = sap * length * (1 + 1e-5)
     likely = (psi >= config.min_scp) & (attention >= config.min_attention)
-    return likely & pooling.valid_snippets(len(psi), length)
+    return likely & pooling.valid_snippets(psi.shape[0], length)
 
 
 def score(

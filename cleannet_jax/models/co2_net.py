@@ -188,7 +188,7 @@ def loss(
     masks = jax.vmap(pooling.valid_snippets, in_axes=(None, 0))(
         features.shape[1], batch["length"]
     )
-    keys = None if key is None else jax.random.split(key, len(features))
+    keys = None if key is None else jax.random.split(key, features.shape[0])
     apply = jax.vmap(lambda one, mask, key: _apply(params, one, mask, streams, key=key))
     outputs = apply(features, masks, keys)
     terms = jax.tree.map(jnp.mean, jax.vmap(video_losses)(outputs, labels, masks))
@@ -282,7 +282,7 @@ def predict(
       length: number of valid snippets.
       streams: of the features.
     """
-    mask = pooling.valid_snippets(len(features), length)
+    mask = pooling.valid_snippets(features.shape[0], length)
     outputs = _apply(params, features, mask, streams)
     attention = jnp.where(mask, jnp.mean(outputs.attentions, axis=-1), 0)
     weighted = attention[:, None] * outputs.activations

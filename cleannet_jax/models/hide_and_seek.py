@@ -82,7 +82,7 @@ def loss(
     """The classification loss of one video of which parts are hidden, a scalar."""
     del streams
     features = batch["features"]
-    seen = seen_snippets(key, len(features), batch["length"])
+    seen = seen_snippets(key, features.shape[0], batch["length"])
     prediction = _video_logits(params, features, seen)
     terms = losses.classification_loss(jax.nn.log_softmax(prediction), batch["labels"])
     return jnp.sum(terms), {}
@@ -103,7 +103,7 @@ def predict(
       streams: of the features, which are not told apart.
     """
     del streams
-    mask = pooling.valid_snippets(len(features), length)
+    mask = pooling.valid_snippets(features.shape[0], length)
     _, activations = _apply(params, features)
     return predictions.SnippetPredictions(
         scp=jax.nn.softmax(activations),

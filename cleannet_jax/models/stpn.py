@@ -94,7 +94,7 @@ def predict(
       length: number of valid snippets.
       streams: of the features.
     """
-    mask = pooling.valid_snippets(len(features), length)
+    mask = pooling.valid_snippets(features.shape[0], length)
     outputs = list(_outputs(params, features, streams))
     scp = sum(
         attention[:, None] * nn.sigmoid(activations)

@@ -114,7 +114,7 @@ def predict_hard(
 ) -> predictions.SnippetPredictions:
     """The same with the video-level prediction of hard selection; SAP is uniform."""
     logits = _logits(params, features, streams)
-    mask = pooling.valid_snippets(len(features), length)
+    mask = pooling.valid_snippets(features.shape[0], length)
     video = jax.nn.softmax(pooling.top_mean(logits.scp, mask))
     # Attention was never trained: its logits are zero.
     return predictions.from_logits(logits, length)._replace(video=video)

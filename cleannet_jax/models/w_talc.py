@@ -80,7 +80,7 @@ def loss(
     """
     del streams
     features, labels = batch["features"], batch["labels"]
-    keys = jax.random.split(key, len(features))
+    keys = jax.random.split(key, features.shape[0])
     apply = jax.vmap(lambda one, key: _apply(params, one, key=key))
     hidden, activations = apply(features, keys)
     masks = jax.vmap(pooling.valid_snippets, in_axes=(None, 0))(
@@ -164,7 +164,7 @@ def predict(
       streams: of the features, which are not told apart.
     """
     del streams
-    mask = pooling.valid_snippets(len(features), length)
+    mask = pooling.valid_snippets(features.shape[0], length)
     _, activations = _apply(params, features)
     return predictions.SnippetPredictions(
         scp=jax.nn.softmax(activations),

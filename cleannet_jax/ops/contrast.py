@@ -290,7 +290,7 @@ def _scores_of(scp, proposals, length, *, window, names) -> dict[str, jax.Array]
 
     def score(name):
         if name == "oic":
-            end = len(psi) if length is None else length
+            end = psi.shape[0] if length is None else length
             return _inside_the_video(alone, start, extent, valid, end)
         sums = together if name == "contrast" else alone
         return integral.weighted_means(_REGIONS[name], sums, start, extent, valid)
@@ -304,7 +304,7 @@ def _of_nothing(psi, proposals) -> jax.Array:
     valid = _start_and_extent(proposals, psi.dtype)[2]
     valid = valid.reshape(-1, *[1] * (psi.ndim - 1))
     scores = jnp.where(valid, 0, -jnp.inf).astype(psi.dtype)
-    return jnp.broadcast_to(scores, (len(scores), *psi.shape[1:]))
+    return jnp.broadcast_to(scores, (scores.shape[0], *psi.shape[1:]))
 
 
 def _shrinking(psi) -> jax.Array:

@@ -144,12 +144,12 @@ def _along_time(
 
 
 def _windowed_extrema(scp, length, *, window) -> Extrema:
-    last = len(scp) - 1 if length is None else jnp.maximum(length - 1, 0)
+    last = scp.shape[0] - 1 if length is None else jnp.maximum(length - 1, 0)
     # No video is longer than the array: a wider window sees nothing more.
-    half = min(window // 2, max(len(scp) - 1, 0))
+    half = min(window // 2, max(scp.shape[0] - 1, 0))
     if half > _FEW:
         return _doubled_extrema(scp, last, half)
-    snippets = jnp.arange(len(scp), dtype=jnp.int32)
+    snippets = jnp.arange(scp.shape[0], dtype=jnp.int32)
     extrema = None
     # Outside the video the window sees its first or last snippet again: never a new
     # extremum, and a tie goes to the same index.
@@ -170,7 +170,7 @@ def _doubled_extrema(scp, last, half) -> Extrema:
     two of the last ones, which may share snippets.
     """
     # Places before and after the video see its first and last snippet again.
-    places = jnp.arange(-half, len(scp) + half, dtype=jnp.int32)
+    places = jnp.arange(-half, scp.shape[0] + half, dtype=jnp.int32)
     extrema, width = _seen(scp, jnp.clip(places, 0, last)), 1
     while 2 * width <= 2 * half + 1:
         later = jax.tree.map(
@@ -179,7 +179,7 @@ def _doubled_extrema(scp, last, half) -> Extrema:
         extrema, width = _joined(extrema, later), 2 * width
     rest = 2 * half + 1 - width
     first, second = (
-        jax.tree.map(lambda x, start=start: x[start : start + len(scp)], extrema)
+        jax.tree.map(lambda x, start=start: x[start : start + scp.shape[0]], extrema)
         for start in (0, rest)
     )
     return _joined(first, second)
@@ -207,14 +207,14 @@ def _within(signal: jax.Array, length: jax.Array | None) -> jax.Array:
     """The signal, zero in the padding."""
     if length is None:
         return signal
-    snippets = jnp.arange(len(signal)).reshape(-1, *[1] * (signal.ndim - 1))
+    snippets = jnp.arange(signal.shape[0]).reshape(-1, *[1] * (signal.ndim - 1))
     return jnp.where(snippets < length, signal, 0)
 
 
 def _contrast_and_mask(psi, length, window) -> tuple[jax.Array, jax.Array]:
     """Eqs. 6 and 7: temporal contrast and sign mask, the shape of ψ."""
     extrema = _windowed_extrema(psi, length, window=window)
-    snippets = jnp.arange(len(psi), dtype=jnp.int32)
+    snippets = jnp.arange(psi.shape[0], dtype=jnp.int32)
     snippets = snippets.reshape(-1, *[1] * (psi.ndim - 1))
     gap = jnp.maximum(jnp.abs(extrema.argmax - extrema.argmin), 1)
     # Halves, whose difference is finite.

@@ -80,7 +80,7 @@ def _sums_before(totals: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Sums of the block totals before each block, as an exact and a small part."""
     # Adding and subtracting a large number rounds to a multiple of its last bit. This
     # one exceeds every sum of totals, so sums of such multiples are exact.
-    large = 2 * len(totals) * jnp.max(jnp.abs(totals), axis=0)
+    large = 2 * totals.shape[0] * jnp.max(jnp.abs(totals), axis=0)
     large = jax.lax.stop_gradient(large)
     multiples = (totals + large) - large
     remainders = totals - multiples
@@ -180,7 +180,7 @@ def _bounds(regions, integral, start, length) -> Bounds:
     whole, step = jnp.floor(start), jnp.floor(distance)
     fraction = (start - whole) + (distance - step)
     carry = jnp.floor(fraction)
-    last = len(integral.within) * BLOCK - 1
+    last = integral.within.shape[0] * BLOCK - 1
     row = jnp.clip(whole + step + carry + 1, 0, last).astype(jnp.int32)
     return Bounds(row, fraction - carry)
 

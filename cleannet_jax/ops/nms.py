@@ -89,13 +89,11 @@ def suppress_softly(
 
     def softly(segments, scores):
         found = _in_turn(segments, scores, functools.partial(_faded, sigma=sigma))
-        best = jax.lax.top_k(found, min(max_outputs, len(found)))[1]
-        kept = _nothing(segments, scores, max_outputs)
-        used = (found[best] > -jnp.inf)[:, None]
-        return Kept(
-            kept.segments.at[: len(best)].set(jnp.where(used, segments[best], 0)),
-            kept.scores.at[: len(best)].set(found[best]),
-        )
+        # There may be fewer than K.
+        filled = jnp.pad(found, (0, max_outputs), constant_values=-jnp.inf)
+        best, places = jax.lax.top_k(filled, max_outputs)
+        segments = jnp.pad(segments, [(0, max_outputs), (0, 0)])[places]
+        return Kept(jnp.where((best > -jnp.inf)[:, None], segments, 0), best)
 
     return sharding.automatically(softly, (segments, scores), ())
 
@@ -229,7 +227,7 @@ def _checked(segments: ArrayLike, scores: ArrayLike) -> tuple[jax.Array, jax.Arr
     segments = arguments.floats("segments", segments, ("P", 2))
     way_out = "for many categories use jax.vmap"
     return segments, arguments.floats(
-        "scores", scores, (len(segments),), way_out=way_out
+        "scores", scores, (segments.shape[0],), way_out=way_out
     )
 
 

@@ -71,8 +71,8 @@ def smoothed(values: jax.Array, *, width: int, length: jax.Array | int) -> jax.A
     """
     chex.assert_rank(values, 2)
     # A wider window sees nothing more.
-    width = min(width, max(2 * len(values) - 1, 1))
-    mask = valid_snippets(len(values), length)
+    width = min(width, max(2 * values.shape[0] - 1, 1))
+    mask = valid_snippets(values.shape[0], length)
     inside = jnp.where(mask[:, None], values, 0)
     window = (width, 1)
     total = jax.lax.reduce_window(inside, 0.0, jax.lax.add, window, (1, 1), "SAME")
@@ -103,6 +103,6 @@ def top_mean(
         count = -(-jnp.sum(mask) // INSTANCE_SHARE)
     hidden = jnp.where(mask[:, None], values, -jnp.inf)
     ranked = jnp.sort(hidden, axis=0, descending=True)
-    counted = jnp.arange(len(values)) < count
+    counted = jnp.arange(values.shape[0]) < count
     total = jnp.sum(jnp.where(counted[:, None], ranked, 0), axis=0)
     return total / jnp.maximum(count, 1)

@@ -29,9 +29,9 @@ def above(
       [K, ⌈T / 2⌉, 2], in the order of time: there can be no more runs.
     """
     sequence = jnp.asarray(sequence)
-    inside = pooling.valid_snippets(len(sequence), length)
+    inside = pooling.valid_snippets(sequence.shape[0], length)
     selected = (sequence > jnp.asarray(thresholds)[:, None]) & inside
-    most = (len(sequence) + 1) // 2
+    most = (sequence.shape[0] + 1) // 2
     return jax.vmap(lambda mask: of_mask(mask, most=most))(selected)
 
 
@@ -49,7 +49,7 @@ def normalised(sequence: ArrayLike, *, length: ArrayLike) -> jax.Array:
     Constant is what varies by no more than rounding, such as sums of probabilities.
     """
     sequence = jnp.asarray(sequence)
-    inside = pooling.valid_snippets(len(sequence), length)
+    inside = pooling.valid_snippets(sequence.shape[0], length)
     low = jnp.min(jnp.where(inside, sequence, jnp.inf))
     high = jnp.max(jnp.where(inside, sequence, -jnp.inf))
     noise = 1e-6 * jnp.maximum(jnp.abs(low), jnp.abs(high))
@@ -63,5 +63,5 @@ def distinct(segments: jax.Array) -> jax.Array:
     order = jnp.lexsort((segments[:, 1], segments[:, 0]))
     ranked = segments[order]
     again = jnp.all(ranked[1:] == ranked[:-1], axis=-1)
-    again = jnp.zeros(len(segments), bool).at[order[1:]].set(again)
+    again = jnp.zeros(segments.shape[0], bool).at[order[1:]].set(again)
     return jnp.where(again[:, None], 0, segments)
