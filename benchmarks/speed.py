@@ -411,7 +411,7 @@ def print_memory() -> None:
         command = [sys.executable, __file__, "--train-on", str(count)]
         found = subprocess.run(command, check=True, capture_output=True, text=True)
         print(
-            f"training, 200 steps on {count} videos: at most {found.stdout.strip()} MiB"
+            f"training, 200 steps on {count} videos: at most {found.stdout.split()[-1]} MiB"
         )
 
 

@@ -2,9 +2,8 @@
 
 It takes the parameters of ours, [T, D] features of a whole video without padding, and
 gives what ours gives: `benchmarks/speed.py` makes sure of it before it times either.
-What was faster of two ways in PyTorch is what is here: convolutions of three snippets
-as `conv1d` (oneDNN) or as one matrix product, look-ups by `embedding_bag` or by index,
-SGD fused or not. Suppression is that of torchvision, in C++, where it is installed.
+Convolutions are `conv1d` (oneDNN), look-ups `embedding_bag`, and SGD is fused.
+Suppression is that of torchvision, in C++, where it is installed.
 """
 
 from typing import Any, NamedTuple
