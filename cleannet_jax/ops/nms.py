@@ -287,63 +287,78 @@ def _nothing(segments: jax.Array, scores: jax.Array, max_outputs: int) -> Kept:
 _BLOCK, _CHUNK = 32, 128
 
 
-class _Progress(NamedTuple):
-    """How far suppression has come."""
-
-    last: tuple[jax.Array, jax.Array]  # score and index of the last proposal seen
-    number: jax.Array  # of those kept
-    kept: Kept  # with room behind the last place
-
-
 def _suppress(
     segments: jax.Array, scores: jax.Array, *, max_tiou: ArrayLike, max_outputs: int
 ) -> Kept:
     """Suppression of at least one proposal.
 
-    Proposals come by falling score, a block at a time. What of a block overlaps nothing
-    kept before competes within the block, and what is left is kept. That is the greedy
-    choice, without a search for every one that is kept. Where few are to be kept most
-    proposals are never looked at, so that all of them are sorted only if need be.
+    The best few proposals, of which most that are kept come, are taken a block at a
+    time: what of a block overlaps nothing kept before competes within the block, and
+    what is left is kept. If they were too few, the best of the rest is searched for
+    again and again. Both are the greedy choice.
     """
     segments, scores = (
         sharding.varying_like(x, segments, scores) for x in (segments, scores)
     )
     few = min(len(scores), max(4 * max_outputs, 8 * _BLOCK))
-    index = jnp.arange(len(scores), dtype=jnp.int32)
-
-    def unfinished(progress):
-        return (progress.number < max_outputs) & (progress.last[0] > -jnp.inf)
-
-    def take_best(progress, most):
-        score, place = progress.last
-        # Among equal scores the earlier come first.
-        seen = (scores > score) | ((scores == score) & (index <= place))
-        found = jax.lax.top_k(jnp.where(seen, -jnp.inf, scores), most)
-        # XLA sorts everything if it sees that more is done with them.
-        values, order = map(jax.lax.optimization_barrier, found)
-        count, kept = _take_blocks(
-            (segments[order], values), progress, max_tiou, max_outputs
-        )
-        return _Progress((values[-1], order[-1].astype(jnp.int32)), count, kept)
-
+    # XLA sorts everything if it sees that more is done with them.
+    found = map(jax.lax.optimization_barrier, jax.lax.top_k(scores, few))
+    values, order = found
     # A block may be written behind the last place; and chunks are whole.
     room = -(-(max_outputs + _BLOCK) // _CHUNK) * _CHUNK
-    highest = jnp.asarray(jnp.inf, scores.dtype)
-    start = _Progress(
-        (highest, jnp.int32(-1)), jnp.int32(0), _nothing(segments, scores, room)
+    start = jax.tree.map(
+        lambda x: sharding.varying_like(x, segments, scores),
+        (jnp.int32(0), _nothing(segments, scores, room)),
     )
-    start = jax.tree.map(lambda x: sharding.varying_like(x, segments, scores), start)
-    progress = take_best(start, few)
+    count, kept = _take_blocks(
+        segments[order], values, start, max_tiou=max_tiou, max_outputs=max_outputs
+    )
     if few < len(scores):
-        # At most once; outside of a loop XLA's selection of a few is faster.
-        take_rest = functools.partial(take_best, most=len(scores))
-        progress = jax.lax.while_loop(unfinished, take_rest, progress)
-    return jax.tree.map(lambda x: x[:max_outputs], progress.kept)
+        # Among equal scores the earlier come first.
+        last, place = values[-1], order[-1]
+        seen = (scores > last) | ((scores == last) & (jnp.arange(len(scores)) <= place))
+        rest = jnp.where(seen, -jnp.inf, scores)
+        kept = _take_rest(
+            segments, rest, (count, kept), max_tiou=max_tiou, max_outputs=max_outputs
+        )
+    return jax.tree.map(lambda x: x[:max_outputs], kept)
 
 
-def _take_blocks(best, progress, max_tiou, max_outputs) -> tuple[jax.Array, Kept]:
-    """How many are kept, and which, after the next proposals by falling score."""
-    segments, scores = best
+def _take_rest(segments, remaining, start, *, max_tiou, max_outputs) -> Kept:
+    """What is kept in the end, where proposals [P] with their scores remain."""
+
+    def unfinished(carry):
+        count, remaining, _ = carry
+        return (count < max_outputs) & jnp.any(remaining > -jnp.inf)
+
+    def without_overlap(remaining, one):
+        overlap = segment_ops.tiou(segments, one)
+        return jnp.where(overlap > max_tiou, -jnp.inf, remaining)
+
+    def keep_best(carry):
+        count, remaining, kept = carry
+        best = jnp.argmax(remaining)
+        kept = Kept(
+            kept.segments.at[count].set(segments[best]),
+            kept.scores.at[count].set(remaining[best]),
+        )
+        # The best one is removed by name: an empty segment overlaps nothing, itself
+        # included.
+        remaining = without_overlap(remaining, segments[best])
+        return count + 1, remaining.at[best].set(-jnp.inf), kept
+
+    count, kept = start
+    known = jnp.where(unfinished((count, remaining, kept)), count, 0)
+    remaining = jax.lax.fori_loop(
+        0, known, lambda i, left: without_overlap(left, kept.segments[i]), remaining
+    )
+    return jax.lax.while_loop(unfinished, keep_best, (count, remaining, kept))[2]
+
+
+def _take_blocks(
+    segments, scores, start, *, max_tiou, max_outputs
+) -> tuple[jax.Array, Kept]:
+    """How many are kept, and which, after proposals by falling score."""
     after = -len(scores) % _BLOCK
     segments = jnp.pad(segments, [(0, after), (0, 0)])
     scores = jnp.pad(scores, (0, after), constant_values=-jnp.inf)
@@ -377,8 +392,9 @@ def _take_blocks(best, progress, max_tiou, max_outputs) -> tuple[jax.Array, Kept
         )
         return start + _BLOCK, count + jnp.sum(left, dtype=count.dtype), kept
 
-    start = jnp.zeros_like(progress.number), progress.number, progress.kept
-    return jax.lax.while_loop(unfinished, take_block, start)[1:]
+    count, kept = start
+    carry = jnp.zeros_like(count), count, kept
+    return jax.lax.while_loop(unfinished, take_block, carry)[1:]
 
 
 def _greedily(left: jax.Array, overlaps: jax.Array) -> jax.Array:
