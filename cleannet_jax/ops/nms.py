@@ -300,7 +300,12 @@ def _suppress(
     segments, scores = (
         sharding.varying_like(x, segments, scores) for x in (segments, scores)
     )
-    few = min(len(scores), max(4 * max_outputs, 8 * _BLOCK))
+    few, size = max(4 * max_outputs, 8 * _BLOCK), scores.shape[0]
+    if isinstance(size, int):
+        few = min(few, size)
+    else:  # A symbol of `jax.export`, for any number.
+        segments = jnp.pad(segments, [(0, few), (0, 0)])
+        scores = jnp.pad(scores, (0, few), constant_values=-jnp.inf)
     # XLA sorts everything if it sees that more is done with them.
     found = map(jax.lax.optimization_barrier, jax.lax.top_k(scores, few))
     values, order = found
@@ -313,10 +318,11 @@ def _suppress(
     count, kept = _take_blocks(
         segments[order], values, start, max_tiou=max_tiou, max_outputs=max_outputs
     )
-    if few < len(scores):
+    if few != size:
         # Among equal scores the earlier come first.
         last, place = values[-1], order[-1]
-        seen = (scores > last) | ((scores == last) & (jnp.arange(len(scores)) <= place))
+        index = jnp.arange(scores.shape[0])
+        seen = (scores > last) | ((scores == last) & (index <= place))
         rest = jnp.where(seen, -jnp.inf, scores)
         kept = _take_rest(
             segments, rest, (count, kept), max_tiou=max_tiou, max_outputs=max_outputs
