@@ -48,6 +48,33 @@ class StreamHead(nn.Module):
         return HeadLogits(scp, sap[:, 0])
 
 
+class _MeanDense(nn.Module):
+    """The mean over S of S affine maps, whose parameters are those of one `nn.Dense`.
+
+    The mean of the maps is taken first: it is an S-th of the arithmetic.
+
+    Attributes:
+      features: outputs of each map.
+      num_maps: S; map s has the s-th part of the columns.
+    """
+
+    features: int
+    num_maps: int
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        """Returns [T, features] for inputs [T, D]."""
+        outputs = self.num_maps * self.features
+        shape = inputs.shape[1], outputs
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
+        bias = self.param("bias", nn.initializers.zeros, (outputs,))
+
+        def mean(values):
+            return sum(jnp.split(values, self.num_maps, axis=-1)) / self.num_maps
+
+        return inputs @ mean(kernel) + mean(bias)
+
+
 class ClassificationHead(nn.Module):
     """The head of all streams: Eqs. 1 to 3, whose mean is over S streams.
 
@@ -67,9 +94,8 @@ class ClassificationHead(nn.Module):
           features: [T, D].
         """
         chex.assert_rank(features, 2)
-        outputs = self.num_streams * self.num_categories
-        every = nn.Dense(outputs, name="classification")(features)
-        scp = sum(jnp.split(every, self.num_streams, axis=1)) / self.num_streams
+        mean = _MeanDense(self.num_categories, self.num_streams, name="classification")
+        scp = mean(features)
         sap = nn.Dense(1, name="attention")(features)
         return HeadLogits(scp, sap[:, 0])
 
