@@ -1,0 +1,200 @@
+"""Several devices and several processes compute what one computes."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from cleannet_jax import (
+    distributed,
+    errors,
+    experiment,
+    localize,
+    logs,
+    methods,
+    runs,
+    train,
+)
+
+HERE = pathlib.Path(__file__).parent
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def start(number, config, data, folder, *, scp=None, event=None):
+    """Starts so many processes of one run; what each printed and returned."""
+    # What one process has compiled the later ones read.
+    several = os.environ | {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    coordinator = f"127.0.0.1:{free_port()}"
+    processes = []
+    for index in range(number):
+        place = {"coordinator": coordinator, "num_processes": number}
+        given = {
+            "place": place | {"process_id": index},
+            "config": dataclasses.asdict(config),
+            "data": str(data),
+            "folder": str(folder),
+            "scp": scp and str(scp),
+            "event": event,
+        }
+        command = [sys.executable, HERE / "one_of_several.py", json.dumps(given)]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        processes.append(subprocess.Popen(command, env=several, **pipes))
+    done = [process.communicate(timeout=240) for process in processes]
+    return [
+        (process.returncode, out, err)
+        for process, (out, err) in zip(processes, done, strict=True)
+    ]
+
+
+@pytest.fixture
+def plain(tiny_config):
+    """Stage 1 alone: what is compiled is little."""
+    made = methods.apply(tiny_config, "plain")
+    return dataclasses.replace(made, batch_size=4, head_steps=12, log_every=1)
+
+
+def assert_near(params, folder, *, rtol=1e-5, atol=1e-6):
+    """Parameters are those in a run's folder, up to float32's rounding."""
+    pairs = jax.tree.map(lambda *pair: pair, params, runs.read_params(folder))
+    for one, other in jax.tree.leaves(pairs, is_leaf=lambda x: isinstance(x, tuple)):
+        np.testing.assert_allclose(one, other, rtol=rtol, atol=atol)
+
+
+def steps_of(folder):
+    return [line["step"] for line in logs.read_metrics(folder, "head")]
+
+
+def files_of(folder):
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
+def test_two_processes_compute_as_one(plain, feature_folder, tmp_path):
+    folder, scp = tmp_path / "two", tmp_path / "scp"
+    done = start(2, plain, feature_folder, folder, scp=scp)
+    assert [code for code, _, _ in done] == [0, 0], done
+    assert "2 rows" in done[0][1] and "detections" in done[0][1]
+    # The others are silent.
+    assert done[1][1:] == ("", "")
+    alone = tmp_path / "one"
+    experiment.train_and_evaluate(plain, "plain", str(feature_folder), alone)
+    assert_near(runs.read_params(alone), folder)
+    assert runs.read_model(folder) == runs.read_model(alone)
+    assert steps_of(folder) == steps_of(alone)
+    # Detections and SCPs of the same parameters are the same bytes.
+    dataset = experiment.open_dataset(plain, str(feature_folder))
+    params = experiment.restore(folder, runs.read_description(folder))
+    model = localize.Model(plain, params)
+    localize.localize([model], dataset, dataset.ids, scp=tmp_path / "own")
+    assert files_of(scp) == files_of(tmp_path / "own")
+
+
+def test_a_failure_ends_all_and_names_the_process(plain, feature_folder, tmp_path):
+    done = start(2, plain, feature_folder, tmp_path / "run", event=("fail", 1, 3))
+    reason = "video7.npy: found 3 columns, expected 4"
+    assert [code for code, _, _ in done] == [2, 2]
+    assert done[1][2] == f"error: {reason}\n"
+    last = done[0][2].splitlines()[-1]
+    assert (
+        last == f"error: process 1 (of 0 to 1) has failed: {reason}; every process ends"
+    )
+
+
+@pytest.mark.once
+def test_a_killed_process_is_named_and_fewer_go_on(plain, feature_folder, tmp_path):
+    folder = tmp_path / "run"
+    done = start(4, plain, feature_folder, folder, event=("kill", 2, 5))
+    assert [code for code, _, _ in done] == [2, 2, -9, 2]
+    named = "error: process 2 (of 0 to 3) is gone; every process ends"
+    for index in (0, 1, 3):
+        assert done[index][2].splitlines()[-1] == named
+    assert not (folder / "model.npz").exists()
+    done = start(2, plain, feature_folder, folder)
+    assert [code for code, _, _ in done] == [0, 0], done
+    assert steps_of(folder) == list(range(1, 13))
+    # One process reads what several have saved, and has nothing left to do.
+    dataset = experiment.open_dataset(plain, str(feature_folder))
+    _, params = train.train(plain, dataset, folder)
+    assert_near(params, folder, rtol=0, atol=0)
+    _, params = train.train(plain, dataset, tmp_path / "one")
+    assert_near(params, folder)
+
+
+@pytest.mark.once
+def test_all_stop_where_one_is_asked_to_and_go_on(plain, feature_folder, tmp_path):
+    folder, whole = tmp_path / "run", tmp_path / "whole"
+    done = start(2, plain, feature_folder, folder, event=("stop", 1, 5))
+    assert [code for code, _, _ in done] == [143, 143]
+    places = {err.splitlines()[-1].split(" of ")[0] for _, _, err in done}
+    (place,) = places
+    assert place in {f"stopped after step {step}" for step in (5, 6, 7)}
+    for name in (folder, whole):
+        done = start(2, plain, feature_folder, name)
+        assert [code for code, _, _ in done] == [0, 0], done
+    for name in ("model.npz", "metrics.jsonl"):
+        assert (folder / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_one_process_alone_waits_for_nobody():
+    with distributed.started(num_processes=1, coordinator="here:1", process_id=0):
+        assert (distributed.index(), distributed.count()) == (0, 1)
+        assert distributed.told(lambda: {"a": [1, None]}) == {"a": [1, None]}
+        assert distributed.gathered(b"mine") == [b"mine"]
+        assert distributed.highest(3) == 3
+        distributed.wait()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_processes": 2, "process_id": 0}, "--coordinator: found none, expected"),
+        ({"coordinator": "a:1", "num_processes": 2}, "--process-id: found none"),
+        ({"coordinator": "a", "num_processes": 2, "process_id": 0}, "found 'a', expec"),
+        ({"coordinator": "a:1", "num_processes": 2, "process_id": 2}, "found 2, expec"),
+        ({"coordinator": "a:1", "num_processes": 0, "process_id": 0}, "found 0, expec"),
+    ],
+)
+def test_options_that_do_not_go_together(options, message):
+    with (
+        pytest.raises(errors.InputError, match=message),
+        distributed.started(**options),
+    ):
+        pass
+
+
+def test_a_batch_that_processes_cannot_share_is_refused(plain, monkeypatch):
+    monkeypatch.setattr(distributed, "count", lambda: 3)
+    with pytest.raises(
+        errors.InputError, match="batch_size: found 4 videos with 3 pro"
+    ):
+        train.check_devices(plain)
+
+
+@pytest.mark.once
+def test_devices_compute_as_one(feature_folder, tmp_path):
+    done = subprocess.run(
+        [sys.executable, HERE / "many_devices.py", feature_folder, tmp_path],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert {name for name, own in found.items() if own["devices"] == 8}
+    for name, own in found.items():
+        assert own["difference"] < 1e-5, name
+        # Gradients are averaged, and nothing else is sent, but where videos are compared.
+        if own["devices"] > 1 and "w_talc" not in name:
+            assert own["sent"] == ["all-reduce"], name
