@@ -262,8 +262,13 @@ def train_step(
       several videos the means.
     """
     sharding = getattr(batch["features"], "sharding", None)
-    mesh = sharding.mesh if isinstance(sharding, NamedSharding) else None
-    return _train_step(state, batch, stage.traced, mesh)
+    if not isinstance(sharding, NamedSharding):
+        return _train_step(state, batch, stage.traced, None)
+    mesh = sharding.mesh
+    # Set, because in old versions of JAX what is made on the way is of no mesh otherwise.
+    is_set = jax.set_mesh(mesh) if hasattr(jax, "set_mesh") else None
+    with is_set or jax.sharding.use_mesh(mesh):
+        return _train_step(state, batch, stage.traced, mesh)
 
 
 @functools.partial(jax.jit, static_argnames=("stage", "mesh"), donate_argnames="state")

@@ -49,7 +49,7 @@ def main(data, folder):
     step = train._train_step
 
     def noting(*arguments):
-        if arguments[-1] is not None:
+        if arguments[-1] is not None and not every:
             text = step.lower(*arguments).compile().as_text()
             every.append((arguments[-1].size, SENT.findall(text)))
         return step(*arguments)

@@ -2,8 +2,8 @@
 
 import dataclasses
 import json
-import os
 import pathlib
+import shutil
 import socket
 import subprocess
 import sys
@@ -34,8 +34,6 @@ def free_port():
 
 def start(number, config, data, folder, *, scp=None, event=None):
     """Starts so many processes of one run; what each printed and returned."""
-    # What one process has compiled the later ones read.
-    several = os.environ | {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
     coordinator = f"127.0.0.1:{free_port()}"
     processes = []
     for index in range(number):
@@ -50,7 +48,7 @@ def start(number, config, data, folder, *, scp=None, event=None):
         }
         command = [sys.executable, HERE / "one_of_several.py", json.dumps(given)]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        processes.append(subprocess.Popen(command, env=several, **pipes))
+        processes.append(subprocess.Popen(command, **pipes))
     done = [process.communicate(timeout=240) for process in processes]
     return [
         (process.returncode, out, err)
@@ -113,38 +111,33 @@ def test_a_failure_ends_all_and_names_the_process(plain, feature_folder, tmp_pat
 
 
 @pytest.mark.once
-def test_a_killed_process_is_named_and_fewer_go_on(plain, feature_folder, tmp_path):
-    folder = tmp_path / "run"
+def test_killed_stopped_and_gone_on_with_by_fewer(plain, feature_folder, tmp_path):
+    folder, other = tmp_path / "run", tmp_path / "other"
     done = start(4, plain, feature_folder, folder, event=("kill", 2, 5))
     assert [code for code, _, _ in done] == [2, 2, -9, 2]
     named = "error: process 2 (of 0 to 3) is gone; every process ends"
     for index in (0, 1, 3):
         assert done[index][2].splitlines()[-1] == named
     assert not (folder / "model.npz").exists()
+    shutil.copytree(folder, other)
     done = start(2, plain, feature_folder, folder)
     assert [code for code, _, _ in done] == [0, 0], done
     assert steps_of(folder) == list(range(1, 13))
+    # All stop where one is asked to; how far that is does not matter in the end.
+    done = start(2, plain, feature_folder, other, event=("stop", 1, 3))
+    assert [code for code, _, _ in done] == [143, 143]
+    assert len({err.splitlines()[-1] for _, _, err in done}) == 1
+    assert "stopped after step" in done[0][2]
+    done = start(2, plain, feature_folder, other)
+    assert [code for code, _, _ in done] == [0, 0], done
+    for name in ("model.npz", "metrics.jsonl"):
+        assert (folder / name).read_bytes() == (other / name).read_bytes()
     # One process reads what several have saved, and has nothing left to do.
     dataset = experiment.open_dataset(plain, str(feature_folder))
     _, params = train.train(plain, dataset, folder)
     assert_near(params, folder, rtol=0, atol=0)
     _, params = train.train(plain, dataset, tmp_path / "one")
     assert_near(params, folder)
-
-
-@pytest.mark.once
-def test_all_stop_where_one_is_asked_to_and_go_on(plain, feature_folder, tmp_path):
-    folder, whole = tmp_path / "run", tmp_path / "whole"
-    done = start(2, plain, feature_folder, folder, event=("stop", 1, 5))
-    assert [code for code, _, _ in done] == [143, 143]
-    places = {err.splitlines()[-1].split(" of ")[0] for _, _, err in done}
-    (place,) = places
-    assert place in {f"stopped after step {step}" for step in (5, 6, 7)}
-    for name in (folder, whole):
-        done = start(2, plain, feature_folder, name)
-        assert [code for code, _, _ in done] == [0, 0], done
-    for name in ("model.npz", "metrics.jsonl"):
-        assert (folder / name).read_bytes() == (whole / name).read_bytes()
 
 
 def test_one_process_alone_waits_for_nobody():
