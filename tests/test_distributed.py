@@ -10,6 +10,7 @@ import sys
 
 import jax
 import numpy as np
+import programs
 import pytest
 
 from cleannet_jax import (
@@ -33,9 +34,9 @@ def free_port():
 
 
 def start(number, config, data, folder, *, scp=None, event=None):
-    """Starts so many processes of one run; what each printed and returned."""
+    """Starts so many processes of one run; what each returned and printed."""
     coordinator = f"127.0.0.1:{free_port()}"
-    processes = []
+    commands = []
     for index in range(number):
         place = {"coordinator": coordinator, "num_processes": number}
         given = {
@@ -46,9 +47,16 @@ def start(number, config, data, folder, *, scp=None, event=None):
             "scp": scp and str(scp),
             "event": event,
         }
-        command = [sys.executable, HERE / "one_of_several.py", json.dumps(given)]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        processes.append(subprocess.Popen(command, **pipes))
+        commands.append([HERE / "one_of_several.py", json.dumps(given)])
+    return run_all(commands)
+
+
+def run_all(commands):
+    """Runs Python programs at the same time; what each returned and printed."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    processes = [
+        subprocess.Popen([sys.executable, *command], **pipes) for command in commands
+    ]
     done = [process.communicate(timeout=240) for process in processes]
     return [
         (process.returncode, out, err)
@@ -138,6 +146,34 @@ def test_killed_stopped_and_gone_on_with_by_fewer(plain, feature_folder, tmp_pat
     assert_near(params, folder, rtol=0, atol=0)
     _, params = train.train(plain, dataset, tmp_path / "one")
     assert_near(params, folder)
+
+
+@pytest.mark.once
+def test_two_processes_extract_as_one(tmp_path):
+    pytest.importorskip("av", reason="no PyAV")
+    import videos as make
+
+    (tmp_path / "videos").mkdir()
+    for name, frames in (("a", 50), ("b", 75), ("c", 30)):
+        make.make_video(tmp_path / f"videos/{name}.mp4", frames)
+    (tmp_path / "videos" / "d.mp4").write_text("no video")
+    task = ["extract", str(tmp_path / "videos"), "--backbone", "blocks", "--workers=1"]
+    coordinator = f"--coordinator=127.0.0.1:{free_port()}"
+    several = tmp_path / "several" / "out"
+    done = run_all(
+        [
+            *("-m", "cleannet_jax", *task, "--to", str(several)),
+            *(coordinator, "--num-processes=2", f"--process-id={index}"),
+        ]
+        for index in range(2)
+    )
+    # One video is left out, which all say by how they end, and process 0 in words.
+    assert [code for code, _, _ in done] == [1, 1], done
+    assert "3 videos (3 now, 0 before)" in done[0][1]
+    assert done[1][1:] == ("", "")
+    alone = tmp_path / "alone" / "out"
+    assert programs.run(*task, "--to", alone).returncode == 1
+    assert files_of(several) == files_of(alone)
 
 
 def test_one_process_alone_waits_for_nobody():
