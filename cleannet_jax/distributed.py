@@ -304,7 +304,7 @@ def started(
         yield
         return
     _hide_output()
-    own, number = _join(*given)
+    own, number = _join(detect, *given)
     if number == 1:
         yield
         return
@@ -374,7 +374,10 @@ def _hide_output() -> None:
 
 
 def _join(
-    coordinator: str | None, num_processes: int | None, process_id: int | None
+    detect: bool,
+    coordinator: str | None,
+    num_processes: int | None,
+    process_id: int | None,
 ) -> tuple[int, int]:
     """Joins JAX's runtime; the number of this process and how many there are."""
     import jax
@@ -384,7 +387,13 @@ def _join(
         number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)
     }
     try:
-        jax.distributed.initialize(coordinator, num_processes, process_id)
+        # Left to itself JAX would look around even where everything is said.
+        jax.distributed.initialize(
+            coordinator,
+            num_processes,
+            process_id,
+            cluster_detection_method=None if detect else "deactivate",
+        )
     except (ValueError, RuntimeError) as error:
         place = "--distributed" if coordinator is None else "--coordinator"
         more = ""

@@ -346,7 +346,7 @@ def train_stage(
       Interrupted: SIGINT or SIGTERM came, to this process or to another one of the run;
         everything is saved.
     """
-    mesh = _mesh(stage)
+    mesh = mesh_of(stage)
     splits = mesh is not None and stage.batch_size % distributed.count() == 0
     # Resuming, in this order:
     # 1. The state and the pipeline position of the latest whole checkpoint, if there is
@@ -360,7 +360,7 @@ def train_stage(
     batches = _batches(stage, dataset, saved, splits)
     state = create_train_state(stage, params)
     done, state = _restore(manager, state, batches)
-    state = _placed(state, mesh, PartitionSpec())
+    state = placed(state, mesh, PartitionSpec())
     if manager and done < (manager.latest_step() or 0):
         checkpoint.set_aside(manager, after=done)
     expected = {
@@ -385,7 +385,7 @@ def train_stage(
         checked = last_positive = done
         told = False
         for step in range(done + 1, stage.steps + 1):
-            batch = _placed(
+            batch = placed(
                 next(batches), mesh, PartitionSpec(_VIDEOS if splits else None)
             )
             state, metrics = train_step(state, batch, stage)
@@ -440,8 +440,8 @@ def check_devices(config: config_lib.Config) -> None:
         )
 
 
-def _mesh(stage: Stage) -> Mesh | None:
-    """The devices that share the batches of a stage; None for one by itself.
+def mesh_of(stage: Stage) -> Mesh | None:
+    """Returns the devices that share the batches of a stage; None for one by itself.
 
     Of each process as many as divide its part of a batch. A batch of pairs that the
     processes cannot share is computed whole by each of them.
@@ -458,8 +458,14 @@ def _mesh(stage: Stage) -> Mesh | None:
     return Mesh(np.array(chosen), (_VIDEOS,))
 
 
-def _placed(tree: Any, mesh: Mesh | None, spec: PartitionSpec) -> Any:
-    """A tree on the devices of a mesh, of which each process has its own part."""
+def placed(tree: Any, mesh: Mesh | None, spec: PartitionSpec) -> Any:
+    """A tree on the devices of a mesh, or as it is where there is none.
+
+    Args:
+      tree: arrays; of what is shared out, the part of this process.
+      mesh: as of `mesh_of`.
+      spec: how the first axis is shared out; scalars never are.
+    """
     if mesh is None:
         return tree
     return jax.tree.map(

@@ -1,8 +1,14 @@
 """Several devices and several processes compute what one computes."""
 
+import contextlib
 import dataclasses
+import importlib
+import itertools
 import json
+import os
 import pathlib
+import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -25,6 +31,7 @@ from cleannet_jax import (
 )
 
 HERE = pathlib.Path(__file__).parent
+SCALE = HERE.parent / "docs" / "scale"
 
 
 def free_port():
@@ -33,14 +40,27 @@ def free_port():
         return found.getsockname()[1]
 
 
-def start(number, config, data, folder, *, scp=None, event=None):
+def slurm_job(number):
+    """The variables that Slurm gives to so many processes of a job on this machine."""
+    # JAX makes a port of a job's number: one is chosen whose port is free.
+    for job in range(4096):
+        with socket.socket() as tried, contextlib.suppress(OSError):
+            tried.bind(("", 61440 + job))
+            break
+    shared = {"SLURM_JOB_ID": str(job), "SLURM_STEP_NODELIST": "127.0.0.1"}
+    for index in range(number):
+        own = {name: str(index) for name in ("SLURM_PROCID", "SLURM_LOCALID")}
+        yield shared | own | {"SLURM_NTASKS": str(number)}
+
+
+def start(number, config, data, folder, *, scp=None, event=None, jobs=None):
     """Starts so many processes of one run; what each returned and printed."""
     coordinator = f"127.0.0.1:{free_port()}"
     commands = []
     for index in range(number):
         place = {"coordinator": coordinator, "num_processes": number}
         given = {
-            "place": place | {"process_id": index},
+            "place": {"detect": True} if jobs else place | {"process_id": index},
             "config": dataclasses.asdict(config),
             "data": str(data),
             "folder": str(folder),
@@ -48,14 +68,17 @@ def start(number, config, data, folder, *, scp=None, event=None):
             "event": event,
         }
         commands.append([HERE / "one_of_several.py", json.dumps(given)])
-    return run_all(commands)
+    return run_all(commands, jobs)
 
 
-def run_all(commands):
+def run_all(commands, environments=None):
     """Runs Python programs at the same time; what each returned and printed."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     processes = [
-        subprocess.Popen([sys.executable, *command], **pipes) for command in commands
+        subprocess.Popen([sys.executable, *command], env=os.environ | more, **pipes)
+        for command, more in zip(
+            commands, environments or itertools.repeat({}), strict=False
+        )
     ]
     done = [process.communicate(timeout=240) for process in processes]
     return [
@@ -108,7 +131,10 @@ def test_two_processes_compute_as_one(plain, feature_folder, tmp_path):
 
 
 def test_a_failure_ends_all_and_names_the_process(plain, feature_folder, tmp_path):
-    done = start(2, plain, feature_folder, tmp_path / "run", event=("fail", 1, 3))
+    # Here it is the cluster that says who is who.
+    jobs, event = list(slurm_job(2)), ("fail", 1, 3)
+    folder = tmp_path / "run"
+    done = start(2, plain, feature_folder, folder, event=event, jobs=jobs)
     reason = "video7.npy: found 3 columns, expected 4"
     assert [code for code, _, _ in done] == [2, 2]
     assert done[1][2] == f"error: {reason}\n"
@@ -227,3 +253,44 @@ def test_devices_compute_as_one(feature_folder, tmp_path):
         # Gradients are averaged, and nothing else is sent, but where videos are compared.
         if own["devices"] > 1 and "w_talc" not in name:
             assert own["sent"] == ["all-reduce"], name
+
+
+def parsed(command):
+    """The values of the options of a command of ours."""
+    name, program, *arguments = command
+    assert name == "cleannet"
+    module = importlib.import_module(f"cleannet_jax.programs.{program}")
+    return module.parser().parse_args(arguments)
+
+
+def test_slurm_file():
+    text = (SCALE / "slurm.sh").read_text()
+    done = subprocess.run(["bash", "-n", SCALE / "slurm.sh"], check=False)
+    assert done.returncode == 0
+    options = dict(re.findall(r"^#SBATCH --([\w-]+)(?:=(\S+))?$", text, re.MULTILINE))
+    processes = int(options["nodes"]) * int(options["ntasks-per-node"])
+    (line,) = re.findall(r"^srun .*?(cleannet .*) && exit$", text, re.MULTILINE)
+    found = parsed(shlex.split(line))
+    assert found.distributed and int(found.batch_size) % processes == 0
+
+
+def test_kubernetes_file():
+    yaml = pytest.importorskip("yaml", reason="no PyYAML")
+    text = (SCALE / "kubernetes.yaml").read_text()
+    service, job = yaml.safe_load_all(text)
+    spec, pod = job["spec"], job["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    for process in range(spec["completions"]):
+        arguments = [a.replace("$(PROCESS)", str(process)) for a in container["args"]]
+        found = parsed([*container["command"], *arguments])
+        assert found.process_id == process
+    assert found.num_processes == spec["completions"] == spec["parallelism"]
+    assert int(found.batch_size) % found.num_processes == 0
+    # Process 0 is found by the name that the service gives to its pod.
+    names = job["metadata"]["name"], pod["subdomain"]
+    assert found.coordinator.startswith(f"{names[0]}-0.{names[1]}:")
+    assert service["metadata"]["name"] == pod["subdomain"]
+    assert service["spec"]["selector"] == {"job-name": job["metadata"]["name"]}
+    assert [entry["name"] for entry in container["env"]] == ["PROCESS"]
+    volumes = {volume["name"] for volume in pod["volumes"]}
+    assert {mount["name"] for mount in container["volumeMounts"]} == volumes
