@@ -63,6 +63,7 @@ class _Link:
             ("TCP_KEEPIDLE", _SILENT // 3),
             ("TCP_KEEPINTVL", _SILENT // 6),
             ("TCP_KEEPCNT", 4),
+            ("TCP_USER_TIMEOUT", 1000 * _SILENT),
         ):
             if hasattr(socket, name):
                 connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
@@ -154,6 +155,9 @@ class _Group:
         """Ends the other processes because of this one, which goes on to its own end."""
         if self._is_leaving.is_set():
             return
+        if not self._is_ending.acquire(blocking=False):
+            # A thread is ending this process already, and says why.
+            threading.Event().wait()
         self._is_leaving.set()
         self.tell_reason(f"{_name(self.index, self.count)} {text}", code)
         # JAX would wait for those that are gone.

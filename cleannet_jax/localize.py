@@ -296,6 +296,8 @@ def _gathered(own: Iterator[Result], number: int) -> Iterator[Result]:
         parts = [_unpacked(p) for p in distributed.gathered(_packed(part))]
         for row in itertools.zip_longest(*parts):
             yield from (result for result in row if result is not None)
+        # What is not written yet is of one round, however fast the others are.
+        distributed.wait()
 
 
 def _packed(results: list[Result]) -> bytes:
