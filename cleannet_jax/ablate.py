@@ -8,7 +8,8 @@ have in common, and what these predict. In the folder of an ablation,
 * table.txt, .csv, .tex and .json are the tables of `report.ablation`, written anew
   after every cell where the caller asks for it.
 
-A cell whose results are there is never run again.
+A cell whose results are there is never run again. Several processes run a cell
+together; the folder has to be on a file system that all of them see.
 """
 
 import dataclasses
@@ -22,7 +23,16 @@ import numpy as np
 
 from cleannet_jax import compare as compare_lib
 from cleannet_jax import config as config_lib
-from cleannet_jax import errors, evaluate, experiment, localize, logs, runs, train
+from cleannet_jax import (
+    distributed,
+    errors,
+    evaluate,
+    experiment,
+    localize,
+    logs,
+    runs,
+    train,
+)
 from cleannet_jax import methods as methods_lib
 from cleannet_jax import results as results_lib
 from cleannet_jax.data import dataset as dataset_lib
@@ -102,7 +112,10 @@ def ablate(
       folder: of the ablation; going on where an earlier call has stopped.
       bins: of the diagnosis, a key of `evaluate.BINS`.
       dataset: what is in `data`, where it was opened already.
-      on_cell: called after every cell with the results until then.
+      on_cell: called after every cell with the results until then, by process 0.
+
+    Returns:
+      The results; on other processes than process 0 none.
 
     Raises:
       InputError: something cannot be used, or the folder holds something else.
@@ -116,15 +129,17 @@ def ablate(
         methods_lib.check_categories(own, dataset.categories)
     where = experiment.place_of(data)
     cells = [(method, seed) for seed in seeds for method in methods]
-    folder.mkdir(parents=True, exist_ok=True)
+    if distributed.is_first():
+        folder.mkdir(parents=True, exist_ok=True)
     with logs.progress_bar("ablation", total=len(cells)) as bar:
         for method, seed in cells:
             bar.set_postfix_str(f"{method}, seed {seed}")
             _run_cell(method, config, seed, dataset, where, folder, bins)
             _free_memory_maps()
             bar.update()
-            if on_cell:
+            if on_cell and distributed.is_first():
                 on_cell(collect(config, dataset, methods, seeds, folder))
+    seeds = seeds if distributed.is_first() else ()
     return collect(config, dataset, methods, seeds, folder)
 
 
@@ -167,7 +182,7 @@ def _run_cell(
     own, cell = config_of(config, method, seed), _cell_folder(folder, method, seed)
     description = runs.describe(own, dataset, where)
     with runs.open_run(cell, description):
-        if _is_done(cell, method, dataset):
+        if distributed.told(lambda: _is_done(cell, method, dataset)):
             return
         classified: Params = {}
         saved = snippets_lib.open_for(own, dataset)
@@ -179,10 +194,12 @@ def _run_cell(
             if localizer.fine_tunes or localizer.kind == "threshold":
                 saved = None
         params = train.train_generator(own, dataset, cell, classified, saved)
-        runs.write_model(cell, description, dataset, params)
+        if distributed.is_first():
+            runs.write_model(cell, description, dataset, params)
         models = {method: localize.Model(own, params, saved)}
         found = experiment.localize_rows(models, dataset, cell)
-        experiment.evaluate_rows(models, found, dataset, cell, bins=bins)
+        if distributed.is_first():
+            experiment.evaluate_rows(models, found, dataset, cell, bins=bins)
 
 
 def _classify(
@@ -195,13 +212,15 @@ def _classify(
     run = folder / "classifiers" / f"{config.classifier}-seed{config.seed}"
     description = runs.describe(config, dataset, where)
     with runs.open_run(run, description):
-        if not _has_model(run):
+        if not distributed.told(lambda: _has_model(run)):
             params = {"head": train.train_classifier(config, dataset, run)}
-            runs.write_model(run, description, dataset, params)
+            if distributed.is_first():
+                runs.write_model(run, description, dataset, params)
+            distributed.wait()
         # Read again, so that what follows does not depend on when it was trained.
         params = runs.read_params(run)
         ids = [*dataset.train_ids, *dataset.evaluation_ids]
-        if not _has_scp(run / "scp", dataset, ids):
+        if not distributed.told(lambda: _has_scp(run / "scp", dataset, ids)):
             with logs.progress_bar("classify", total=len(ids)) as bar:
                 localize.write_scp(
                     params,
@@ -211,6 +230,7 @@ def _classify(
                     run / "scp",
                     progress=lambda done, total: bar.update(),
                 )
+            distributed.wait()
     return params, snippets_lib.open_folder(run / "scp", dataset)
 
 

@@ -61,8 +61,18 @@ def open_manager(folder: str | os.PathLike, *, keep: int = 2) -> ocp.CheckpointM
       folder: of one stage of one run.
       keep: how many of the latest checkpoints stay.
     """
+    own = jax.process_index()
+    more = {}
+    if jax.process_count() > 1:
+        # The others are not asked: orbax would wait for them.
+        alone = ocp.options.MultiprocessingOptions(
+            primary_host=own, active_processes={own}, barrier_sync_key_prefix="own"
+        )
+        # Which it asks for then; the folder is made here.
+        more = {"multiprocessing_options": alone}
+        folders.make(folder)
     options = ocp.CheckpointManagerOptions(
-        max_to_keep=keep, enable_async_checkpointing=False, create=True
+        max_to_keep=keep, enable_async_checkpointing=False, create=not more, **more
     )
     return ocp.CheckpointManager(pathlib.Path(folder).absolute(), options=options)
 
@@ -92,7 +102,7 @@ def save(manager: ocp.CheckpointManager, step: int, state: Any, pipeline: Any) -
         "content": _content(step, jax.device_get(state), pipeline),
     }
     content = ocp.args.Composite(
-        state=ocp.args.StandardSave(state),
+        state=ocp.args.StandardSave(_as_orbax_takes(state)),
         pipeline=ocp.args.JsonSave(pipeline),
         digest=ocp.args.JsonSave(files.with_digest(record)),
     )
@@ -206,7 +216,7 @@ def _restore(manager: ocp.CheckpointManager, step: int, like: Any) -> Checkpoint
             f"{place}: not a checkpoint of this config: found parameters of other names,"
             " shapes or types"
         )
-    target = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+    target = jax.tree.map(ocp.utils.to_shape_dtype_struct, _as_orbax_takes(like))
     content = ocp.args.Composite(
         state=ocp.args.StandardRestore(target), pipeline=ocp.args.JsonRestore()
     )
@@ -283,6 +293,11 @@ def _quietly() -> Iterator[None]:
         threading.excepthook = hook
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+def _as_orbax_takes(state: Any) -> Any:
+    """A state as orbax saves it: of one of several processes it takes NumPy arrays only."""
+    return state if jax.process_count() == 1 else jax.device_get(state)
 
 
 def _place(manager: ocp.CheckpointManager, step: int) -> pathlib.Path:

@@ -79,7 +79,7 @@ class Config:
 
     # Stage 1: the classifier, of UntrimmedNet by SGD, each stream alone, ...
     heads: str = _option("", "heads.npz of `convert` to start from, for stage 1")
-    head_steps: int = _option(500, "length of stage 1", unit="batches of one video")
+    head_steps: int = _option(500, "length of stage 1", unit="batches")
     head_learning_rate: float = _option(0.001, "learning rate of stage 1")
     head_momentum: float = _option(0.9, "momentum of stage 1")
     # ... the others by Adam.
@@ -97,7 +97,7 @@ class Config:
     )
 
     # Stage 2: CleanNet.
-    steps: int = _option(600, "length of stage 2", unit="batches of one video")
+    steps: int = _option(600, "length of stage 2", unit="batches")
     learning_rate: float = _option(1e-4, "learning rate of stage 2")
     momentum: float = _option(0.0, "momentum of stage 2")
     decay_steps: int = _option(200, "when the learning rate decays", unit="batches")
@@ -119,6 +119,9 @@ class Config:
     # Evaluation and running.
     protocol: str = _option("activitynet", "rule of the mAP: activitynet or thumos14")
     tious: tuple[float, ...] = _option((0.5,), "tIoU thresholds of the mAP")
+    batch_size: int = _option(
+        1, "batch of both stages, whose losses are averaged", unit="videos"
+    )
     num_buckets: int = _option(4, "most padded lengths, each of which is compiled")
     checkpoint_every: int = _option(100, "between two checkpoints", unit="batches")
     log_every: int = _option(10, "between two lines of metrics", unit="batches")
@@ -288,6 +291,7 @@ def check(config: Config) -> None:
         "max_detections",
         "w_talc_videos",
         "w_talc_snippets",
+        "batch_size",
         "num_buckets",
         "checkpoint_every",
         "log_every",

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from cleannet_jax import (
     checkpoint,
     collapse,
+    distributed,
     errors,
     evaluate,
     logs,
@@ -52,6 +53,8 @@ class Row(NamedTuple):
 def open_dataset(config: config_lib.Config, data: str | None) -> dataset_lib.Dataset:
     """Opens a feature folder to train on, or the embedded sample where there is none.
 
+    Of several processes it is process 0 that validates it, for all.
+
     Args:
       config: names the sample, or where the manifest is.
       data: the feature folder; None for the sample.
@@ -69,18 +72,25 @@ def open_dataset(config: config_lib.Config, data: str | None) -> dataset_lib.Dat
         # Wrong numbers of them are said before anything is read.
         dataset_lib.factors_of(manifest.streams, config.feature_scales)
     annotations = annotation_files.read_for(folder, manifest)
-    report = validated(folder, manifest, annotations, scales=config.feature_scales)
-    if report.errors:
-        text, cause = validation.failure(report)
-        raise errors.InputError(cause, report=text)
-    if report.warnings:
-        print(validation.report_text(report))
+
+    def validate() -> tuple[list[str], dict[str, str]]:
+        report = validated(folder, manifest, annotations, scales=config.feature_scales)
+        if report.errors:
+            text, cause = validation.failure(report)
+            raise errors.InputError(cause, report=text)
+        if report.warnings:
+            print(validation.report_text(report))
+        digests = {name: digest.hex() for name, digest in report.digests.items()}
+        return list(validation.summary_lines(report)), digests
+
+    warnings, digests = distributed.told(validate)
     dataset = feature_folder.open_feature_folder(
         folder, manifest=manifest, annotations=annotations
     )
-    warnings = tuple(validation.summary_lines(report))
-    dataset = dataclasses.replace(dataset, warnings=warnings)
-    dataset = dataset_lib.verified(dataset, report.digests)
+    dataset = dataclasses.replace(dataset, warnings=tuple(warnings))
+    dataset = dataset_lib.verified(
+        dataset, {name: bytes.fromhex(digest) for name, digest in digests.items()}
+    )
     return dataset_lib.scaled(dataset, config.feature_scales)
 
 
@@ -168,7 +178,7 @@ def train_and_evaluate(
 
     Returns:
       The rows of the table of results, baselines first; none where there is nothing to
-      evaluate on.
+      evaluate on, and none on other processes than process 0.
     """
     dataset = dataset or open_dataset(config, data)
     methods.check_categories(config, dataset.categories)
@@ -178,7 +188,8 @@ def train_and_evaluate(
     description = runs.describe(config, dataset, place_of(data))
     with runs.open_run(folder, description):
         classified, trained = train.train(config, dataset, folder)
-        runs.write_model(folder, description, dataset, trained)
+        if distributed.is_first():
+            runs.write_model(folder, description, dataset, trained)
         names = methods.baselines(method, config.classifier)
         rows = {name: methods.apply(config, name) for name in names}
         saved = snippets_lib.open_for(config, dataset)
@@ -188,7 +199,7 @@ def train_and_evaluate(
         }
         models[method] = localize_lib.Model(config, trained, saved)
         found = localize_rows(models, dataset, folder)
-        if without_table:
+        if without_table or not distributed.is_first():
             return []
         return evaluate_rows(models, found, dataset, folder)
 
@@ -226,6 +237,9 @@ def localize_rows(
       models: by the names of their methods, for files.
       dataset: its evaluation videos are used.
       folder: gets predictions/NAME.json.
+
+    Returns:
+      The detections of each model; none on other processes than process 0.
     """
     ids = dataset.evaluation_ids
     if not ids:
@@ -237,6 +251,8 @@ def localize_rows(
             ids,
             progress=lambda done, total: bar.update(),
         )
+    if not distributed.is_first():
+        return []
     (folder / "predictions").mkdir(exist_ok=True)
     for name, predictions in zip(models, found, strict=True):
         detections_lib.write(

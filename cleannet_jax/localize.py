@@ -6,6 +6,8 @@ done with it stay independent. Times are in snippets until `localize` converts t
 
 import dataclasses
 import functools
+import io
+import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -14,7 +16,7 @@ import jax
 import numpy as np
 
 from cleannet_jax import config as config_lib
-from cleannet_jax import methods
+from cleannet_jax import distributed, methods
 from cleannet_jax import streams as streams_lib
 from cleannet_jax.data import dataset as dataset_lib
 from cleannet_jax.data import pipeline
@@ -25,6 +27,8 @@ from cleannet_jax.models import predictions as predictions_lib
 from cleannet_jax.ops import nms, segments
 
 Params = Any
+# Of a video: groups of arrays, the detections by each model and then maybe the SCP's.
+Result = list[tuple[np.ndarray, ...]]
 Detections = thresholding.Detections
 Predictions = predictions_lib.SnippetPredictions
 
@@ -36,6 +40,9 @@ _DETECTION = (
     "nms_tiou",
     "max_detections",
 )
+
+# Videos of each process whose results go to process 0 at a time.
+_TOGETHER = 16
 
 
 class Model(NamedTuple):
@@ -189,7 +196,8 @@ def localize(
     """The detections of several videos, in seconds, by falling score in each video.
 
     Every video is read once for all models, and classified once for those that share
-    a head. While one video is waited for, the next one is computed.
+    a head. While one video is waited for, the next one is computed. Several processes
+    share the videos; what process 0 has in the end is, bit for bit, what one would have.
 
     Args:
       models: of the dataset's categories.
@@ -201,52 +209,122 @@ def localize(
       progress: called with the number of videos done and of all videos.
 
     Returns:
-      The detections of each model.
+      The detections of each model; on other processes than process 0 none.
     """
-    if scp is None:
-        return _localize(models, dataset, ids, None, progress)
+    if scp is None or not distributed.is_first():
+        return _localize(models, dataset, ids, scp is not None, None, progress)
     snippets_lib.check_folder(scp)
     with snippets_lib.rewritten(scp, dataset, ids) as write:
-        return _localize(models, dataset, ids, write, progress)
+        return _localize(models, dataset, ids, True, write, progress)
 
 
 def _localize(
     models: Sequence[Model],
     dataset: dataset_lib.Dataset,
     ids: Sequence[str],
+    with_scp: bool,
     write: Callable[[str, Predictions], None] | None,
     progress: Callable[[int, int], None] | None,
 ) -> list[average_precision.Instances]:
     """The detections of each model; the SCPs of the first one are written."""
     found: list[list[Detections]] = [[] for _ in models]
-
-    def finish(video_id: str, waits: list[Callable[[], Detections]]) -> None:
-        video = dataset.videos[video_id]
-        for videos, wait in zip(found, waits, strict=True):
-            videos.append(_in_seconds(wait(), video))
+    results = _gathered(_results(models, dataset, ids, with_scp), len(ids))
+    for video_id, result in zip(ids, results, strict=distributed.is_first()):
+        for videos, detections in zip(found, result, strict=False):
+            videos.append(Detections(*detections))
+        if write:
+            write(video_id, Predictions(*result[-1]))
         if progress:
             progress(len(found[0]), len(ids))
+    if not distributed.is_first():
+        return []
+    return [_instances(videos, ids, dataset) for videos in found]
 
+
+def _results(
+    models: Sequence[Model],
+    dataset: dataset_lib.Dataset,
+    ids: Sequence[str],
+    with_scp: bool,
+) -> Iterator[Result]:
+    """Of each video of this process the detections by each model, and the SCP."""
     pending = None
     for video_id, example in _examples(dataset, ids, models[0].config):
         features, length = example["features"], int(example["length"])
         timebase = dataset.videos[video_id].timebase
         second = timebase.fps / timebase.stride
         known: dict[int, Predictions] = {}
-        waits = []
+        waits, scp = [], []
         for model in models:
             padded = _predictions(model, video_id, features, length, dataset, known)
             waits.append(
                 _start(model.params, features, length, model.config, padded, second)
             )
-            if write and model is models[0]:
-                write(video_id, unpadded(padded, length))
+            if with_scp and model is models[0]:
+                scp = [unpadded(padded, length)]
         if pending:
-            finish(*pending)
-        pending = video_id, waits
+            yield _finished(dataset, *pending)
+        pending = video_id, waits, scp
     if pending:
-        finish(*pending)
-    return [_instances(videos, ids, dataset) for videos in found]
+        yield _finished(dataset, *pending)
+
+
+def _finished(
+    dataset: dataset_lib.Dataset,
+    video_id: str,
+    waits: list[Callable[[], Detections]],
+    scp: list[Predictions],
+) -> Result:
+    """Waits for the detections of a video, in seconds."""
+    video = dataset.videos[video_id]
+    return [*(_in_seconds(wait(), video) for wait in waits), *scp]
+
+
+def _gathered(own: Iterator[Result], number: int) -> Iterator[Result]:
+    """The results of all videos, in their order, on process 0; none on others.
+
+    Args:
+      own: those of this process, of every n-th video of n processes.
+      number: of all videos.
+    """
+    count = distributed.count()
+    if count == 1:
+        yield from own
+        return
+    for _ in range(0, number, count * _TOGETHER):
+        part = list(itertools.islice(own, _TOGETHER))
+        parts = [_unpacked(p) for p in distributed.gathered(_packed(part))]
+        for row in itertools.zip_longest(*parts):
+            yield from (result for result in row if result is not None)
+        # What is not written yet is of one round, however fast the others are.
+        distributed.wait()
+
+
+def _packed(results: list[Result]) -> bytes:
+    """Results as bytes that `_unpacked` has the same results of."""
+    flat = {
+        f"{video}/{group}/{place}": array
+        for video, result in enumerate(results)
+        for group, arrays in enumerate(result)
+        for place, array in enumerate(arrays)
+    }
+    content = io.BytesIO()
+    np.savez(content, **flat)
+    return content.getvalue()
+
+
+def _unpacked(content: bytes) -> list[Result]:
+    """The results that `_packed` was given, without the names of their parts."""
+    results: list[Result] = []
+    with np.load(io.BytesIO(content)) as flat:
+        for name in flat:
+            video, group, _ = map(int, name.split("/"))
+            if video == len(results):
+                results.append([])
+            if group == len(results[video]):
+                results[video].append(())
+            results[video][group] = (*results[video][group], flat[name])
+    return results
 
 
 def _predictions(
@@ -302,25 +380,43 @@ def write_scp(
         scp.json, last.
       progress: called with the number of videos done and of all videos.
     """
+    results = _gathered(_scps(params, dataset, ids, config), len(ids))
+    if not distributed.is_first():
+        for _ in results:
+            pass
+        return
     with snippets_lib.rewritten(folder, dataset, ids) as write:
-        for done, (video_id, example) in enumerate(_examples(dataset, ids, config), 1):
-            length = int(example["length"])
-            padded = predict_padded(
-                params["head"], example["features"], length, dataset.streams, config
-            )
-            write(video_id, unpadded(padded, length))
+        for done, (video_id, (scp,)) in enumerate(zip(ids, results, strict=True), 1):
+            write(video_id, Predictions(*scp))
             if progress:
                 progress(done, len(ids))
+
+
+def _scps(
+    params: Params,
+    dataset: dataset_lib.Dataset,
+    ids: Sequence[str],
+    config: config_lib.Config,
+) -> Iterator[Result]:
+    """The snippet predictions of each video of this process."""
+    for _, example in _examples(dataset, ids, config):
+        length = int(example["length"])
+        padded = predict_padded(
+            params["head"], example["features"], length, dataset.streams, config
+        )
+        yield [unpadded(padded, length)]
 
 
 def _examples(
     dataset: dataset_lib.Dataset, ids: Sequence[str], config: config_lib.Config
 ) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-    """Videos with their ids, padded to a few lengths."""
+    """Videos of this process with their ids, padded to a few lengths."""
     lengths = [dataset.videos[video_id].length for video_id in ids]
+    # Of all videos, as what is found depends on the padding by a rounding.
     buckets = pipeline.buckets_for(lengths, count=config.num_buckets)
-    for example in pipeline.evaluation_pipeline(dataset, ids, buckets=buckets):
-        yield ids[example["index"]], example
+    own = ids[distributed.index() :: distributed.count()]
+    for example in pipeline.evaluation_pipeline(dataset, own, buckets=buckets):
+        yield own[example["index"]], example
 
 
 def _in_seconds(found: Detections, video: dataset_lib.VideoInfo) -> Detections:

@@ -15,7 +15,7 @@ from typing import Any, Self
 import tensorboardX
 import tqdm
 
-from cleannet_jax import errors
+from cleannet_jax import distributed, errors
 from cleannet_jax.data import files
 
 # The key of a digest of a line, so that a flipped bit in it is no other number.
@@ -179,8 +179,10 @@ def progress_bar(title: str, *, total: int, done: int = 0) -> Any:
     """A progress bar with an ETA on standard error.
 
     Inside of another one it is gone when it ends. Where standard error is no terminal
-    it is a line for every tenth instead.
+    it is a line for every tenth instead. Of several processes process 0 alone shows one.
     """
+    if not distributed.is_first():
+        return tqdm.tqdm(total=total, initial=done, disable=True)
     if not sys.stderr.isatty():
         return _Lines(title, total, done)
     return tqdm.tqdm(

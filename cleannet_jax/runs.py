@@ -25,7 +25,7 @@ import jax
 import numpy as np
 
 from cleannet_jax import config as config_lib
-from cleannet_jax import errors
+from cleannet_jax import distributed, errors
 from cleannet_jax import streams as streams_lib
 from cleannet_jax.data import arrays, files, folders, text
 from cleannet_jax.data import dataset as dataset_lib
@@ -194,6 +194,8 @@ def _sha256(facts: Any) -> str:
 def open_run(folder: str | os.PathLike, description: Description) -> Iterator[None]:
     """Starts a run in a new folder, or goes on with the same run in its folder.
 
+    Of several processes it is process 0 alone that does.
+
     Args:
       folder: of the run; made if it is not there.
       description: of the run.
@@ -202,6 +204,9 @@ def open_run(folder: str | os.PathLike, description: Description) -> Iterator[No
       InputError: the folder holds something else, or a run that was started with
         another description, or another program is running in it.
     """
+    if not distributed.is_first():
+        yield
+        return
     folder = pathlib.Path(folder)
     path = folder / _DESCRIPTION
     _check_folder(folder, description)

@@ -5,6 +5,11 @@ that is a head on each stream, and Eqs. 4 and 5 fuse them. Stage "cleannet" trai
 generator under the evaluator, and with C5 the fused head with it. Times are in
 snippets.
 
+A batch of n videos has the mean of n losses of one video each, whose random keys depend
+on the step and on the place in the batch alone. The videos are shared out among the
+devices of all processes, and XLA's collectives average the gradients, so that a run
+does not depend on the number of devices beyond rounding.
+
 What is compiled depends on the fields in `_TRACED` and on shapes, so that runs that
 differ in anything else, such as the seed, share their programs.
 """
@@ -12,14 +17,16 @@ differ in anything else, such as the seed, share their programs.
 import functools
 import math
 import pathlib
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import grain
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from cleannet_jax import checkpoint, collapse, errors, logs, methods
+from cleannet_jax import checkpoint, collapse, distributed, errors, logs, methods
 from cleannet_jax import config as config_lib
 from cleannet_jax import streams as streams_lib
 from cleannet_jax.data import dataset as dataset_lib
@@ -33,8 +40,9 @@ from cleannet_jax.ops import losses, pooling, segments
 Params = Any
 Batch = dict[str, jax.Array]
 Metrics = dict[str, jax.Array]
-Loss = Callable[[Params, Batch, jax.Array], tuple[jax.Array, Metrics]]
 
+# The axis of the mesh of devices that the videos of a batch are shared out over.
+_VIDEOS = "videos"
 
 # What each stage's step reads of a config.
 _TRACED = {
@@ -109,6 +117,17 @@ class Stage(NamedTuple):
             return 0
         adam = methods.classifier(config).uses_adam
         return config.adam_steps if adam else config.head_steps
+
+    @property
+    def takes_pairs(self) -> bool:
+        """Whether the loss is of a batch of videos, not the mean over them."""
+        return self.name == "head" and methods.classifier(self.config).takes_pairs
+
+    @property
+    def batch_size(self) -> int:
+        """Videos in a batch."""
+        config = self.config
+        return config.w_talc_videos if self.takes_pairs else config.batch_size
 
     @property
     def traced(self) -> "Stage":
@@ -233,33 +252,69 @@ def train_step(
 
     Args:
       state: donated.
-      batch: an example of `pipeline.training_pipeline`, one padded video; or of
-        `pipeline.paired_pipeline` where the classifier takes pairs.
+      batch: an example of `pipeline.training_pipeline`, one padded video or several;
+        or of `pipeline.paired_pipeline` where the classifier takes pairs. Shared out
+        over a mesh of devices, or not.
       stage: which loss, optimiser and hyperparameters.
 
     Returns:
-      The next state, and the scalar metrics of this step: "loss" and its parts.
+      The next state, and the scalar metrics of this step, "loss" and its parts: of
+      several videos the means.
     """
-    return _train_step(state, batch, stage.traced)
+    sharding = getattr(batch["features"], "sharding", None)
+    if not isinstance(sharding, NamedSharding):
+        return _train_step(state, batch, stage.traced, None)
+    mesh = sharding.mesh
+    # Set, because in old versions of JAX what is made on the way is of no mesh otherwise.
+    is_set = jax.set_mesh(mesh) if hasattr(jax, "set_mesh") else None
+    with is_set or jax.sharding.use_mesh(mesh):
+        return _train_step(state, batch, stage.traced, mesh)
 
 
-@functools.partial(jax.jit, static_argnames="stage", donate_argnames="state")
-def _train_step(state, batch, stage) -> tuple[TrainState, Metrics]:
+@functools.partial(jax.jit, static_argnames=("stage", "mesh"), donate_argnames="state")
+def _train_step(state, batch, stage, mesh) -> tuple[TrainState, Metrics]:
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
-    if stage.name == "head":
-        loss = methods.classifier(stage.config).loss
-        loss_of = functools.partial(loss, batch=batch, key=key, streams=stage.streams)
-    else:
-        loss_of = functools.partial(cleannet_loss, stage, batch=batch, key=key)
+    loss_of = functools.partial(_batch_loss, stage, batch=batch, key=key)
     (loss, metrics), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.params)
+    gradient = _on_all(gradient, mesh)
     if stage.name == "cleannet":
         metrics["gradient_norm"] = _norm(gradient["generator"])
     updates, opt_state = optimizer(stage).update(gradient, state.opt_state)
     params = optax.apply_updates(state.params, updates)
-    return TrainState(state.step + 1, params, opt_state, state.key), {
-        "loss": loss,
-        **metrics,
-    }
+    found = (
+        TrainState(state.step + 1, params, opt_state, state.key),
+        {
+            "loss": loss,
+            **metrics,
+        },
+    )
+    return _on_all(found, mesh)
+
+
+def _batch_loss(
+    stage: Stage, params: Params, batch: Batch, key: jax.Array
+) -> tuple[jax.Array, Metrics]:
+    """The loss of a batch and its parts: of several videos the means."""
+
+    def loss(batch: Batch, key: jax.Array) -> tuple[jax.Array, Metrics]:
+        if stage.name == "cleannet":
+            return cleannet_loss(stage, params, batch, key)
+        own = methods.classifier(stage.config).loss
+        return own(params, batch=batch, key=key, streams=stage.streams)
+
+    if stage.takes_pairs or batch["features"].ndim == 2:
+        return loss(batch, key)
+    places = jnp.arange(len(batch["features"]))
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, places)
+    return jax.tree.map(jnp.mean, jax.vmap(loss)(batch, keys))
+
+
+def _on_all(tree: Any, mesh: Mesh | None) -> Any:
+    """The arrays of a tree, whole on each device of a mesh if there is one."""
+    if mesh is None:
+        return tree
+    whole = NamedSharding(mesh, PartitionSpec())
+    return jax.lax.with_sharding_constraint(tree, whole)
 
 
 def _norm(tree: Params) -> jax.Array:
@@ -280,31 +335,33 @@ def train_stage(
       stage: what to train and how.
       params: the parameters to start from.
       dataset: its training videos are used.
-      run: folder of the run.
+      run: folder of the run, which process 0 alone writes to.
       saved: SCPs and SAPs that stage 2 reads instead of computing them.
 
     Returns:
-      The trained parameters.
+      The trained parameters, on one device of this process.
 
     Raises:
       InputError: a loss is not finite, or a checkpoint cannot be read or written.
-      Interrupted: SIGINT or SIGTERM came; everything is saved.
+      Interrupted: SIGINT or SIGTERM came, to this process or to another one of the run;
+        everything is saved.
     """
+    mesh = mesh_of(stage)
+    splits = mesh is not None and stage.batch_size % distributed.count() == 0
     # Resuming, in this order:
     # 1. The state and the pipeline position of the latest whole checkpoint, if there is
     #    one. Damaged ones are set aside: their steps are taken, and saved, again.
     # 2. The metrics up to there; later lines are written again.
-    place = run / "checkpoints" / stage.name
-    checkpoint.remove_remains(place)
-    manager = checkpoint.open_manager(place)
-    batches = _batches(stage, dataset, saved)
+    manager = None
+    if distributed.is_first():
+        place = run / "checkpoints" / stage.name
+        checkpoint.remove_remains(place)
+        manager = checkpoint.open_manager(place)
+    batches = _batches(stage, dataset, saved, splits)
     state = create_train_state(stage, params)
-    restored = checkpoint.restore_latest(manager, state)
-    if restored:
-        state = jax.device_put(restored.state)
-        batches.set_state(restored.pipeline)
-    done = restored.step if restored else 0
-    if done < (manager.latest_step() or 0):
+    done, state = _restore(manager, state, batches)
+    state = placed(state, mesh, PartitionSpec())
+    if manager and done < (manager.latest_step() or 0):
         checkpoint.set_aside(manager, after=done)
     expected = {
         stage.first_step + step
@@ -312,24 +369,30 @@ def train_stage(
         if _is_logged(stage, step)
     }
     if done == stage.steps:
-        logs.check_metrics(run, stage.name, expected)
-        checkpoint.save(manager, done, state, batches.get_state())
-        manager.close()
-        return state.params
-    first_step = stage.first_step + done + 1
-    log = logs.MetricsLog(
-        run, first_step=first_step, stage=stage.name, expected=expected
-    )
+        if manager:
+            logs.check_metrics(run, stage.name, expected)
+            checkpoint.save(manager, done, _own(state), batches.get_state())
+            manager.close()
+        return _own(state.params)
+    log = None
+    if manager:
+        first_step = stage.first_step + done + 1
+        log = logs.MetricsLog(
+            run, first_step=first_step, stage=stage.name, expected=expected
+        )
     bar = logs.progress_bar(f"stage {stage.name}", total=stage.steps, done=done)
     with logs.stop_requests() as stop, bar:
         checked = last_positive = done
         told = False
         for step in range(done + 1, stage.steps + 1):
-            state, metrics = train_step(state, next(batches), stage)
+            batch = placed(
+                next(batches), mesh, PartitionSpec(_VIDEOS if splits else None)
+            )
+            state, metrics = train_step(state, batch, stage)
             bar.update()
-            stopping = bool(stop)
             due = _is_saved(stage, step)
             logged = _is_logged(stage, step)
+            stopping = _stop_signal(stop, logged)
             if logged or stopping:
                 values = {name: float(value) for name, value in metrics.items()}
                 _check_finite(values, f"{run}: stage {stage.name}", checked, step)
@@ -337,7 +400,8 @@ def train_stage(
             # A stop leaves no line of its own: the log does not show where it was.
             if logged:
                 bar.set_postfix(loss=f"{values['loss']:.3f}")
-                log.write(stage.first_step + step, stage.name, values)
+                if log:
+                    log.write(stage.first_step + step, stage.name, values)
                 if values.get("positives") != 0:
                     last_positive, told = step, False
                 elif not told and collapse.is_long(step - last_positive, stage.config):
@@ -346,19 +410,114 @@ def train_stage(
                     told = True
             if due or stopping:
                 # On the disk first: a checkpoint speaks of the lines until then.
-                log.sync()
-                checkpoint.save(manager, step, state, batches.get_state())
+                if manager and log:
+                    log.sync()
+                    checkpoint.save(manager, step, _own(state), batches.get_state())
+                # Not in the next collective, which would not wait for a slow disk.
+                distributed.wait()
             if stopping:
                 break
-    log.close()
-    manager.close()
+    if manager and log:
+        log.close()
+        manager.close()
     if stopping:
+        distributed.leave_together()
         raise errors.Interrupted(
-            stop[0],
+            stopping,
             f"stopped after step {step} of {stage.steps} of stage {stage.name}; the "
             "same command goes on from there",
         )
-    return state.params
+    return _own(state.params)
+
+
+def check_devices(config: config_lib.Config) -> None:
+    """Raises an InputError if the processes of this run cannot share its batches."""
+    number = distributed.count()
+    if config.batch_size % number:
+        raise errors.InputError(
+            f"batch_size: found {config.batch_size} videos with {number} processes,"
+            f" expected a multiple of {number}, so that each has as many"
+        )
+
+
+def mesh_of(stage: Stage) -> Mesh | None:
+    """Returns the devices that share the batches of a stage; None for one by itself.
+
+    Of each process as many as divide its part of a batch. A batch of pairs that the
+    processes cannot share is computed whole by each of them.
+    """
+    number = distributed.count()
+    by_process: dict[int, list[jax.Device]] = {}
+    for device in jax.devices():
+        by_process.setdefault(device.process_index, []).append(device)
+    part = stage.batch_size // number if stage.batch_size % number == 0 else 1
+    own = math.gcd(part, *map(len, by_process.values()))
+    if number * own == 1:
+        return None
+    chosen = [device for p in sorted(by_process) for device in by_process[p][:own]]
+    return Mesh(np.array(chosen), (_VIDEOS,))
+
+
+def placed(tree: Any, mesh: Mesh | None, spec: PartitionSpec) -> Any:
+    """A tree on the devices of a mesh, or as it is where there is none.
+
+    Args:
+      tree: arrays; of what is shared out, the part of this process.
+      mesh: as of `mesh_of`.
+      spec: how the first axis is shared out; scalars never are.
+    """
+    if mesh is None:
+        return tree
+    return jax.tree.map(
+        lambda leaf: jax.make_array_from_process_local_data(
+            NamedSharding(mesh, spec if np.ndim(leaf) else PartitionSpec()),
+            np.asarray(leaf),
+        ),
+        tree,
+    )
+
+
+def _own(tree: Any) -> Any:
+    """Arrays that every device has whole, as arrays of one device of this process."""
+    return jax.tree.map(
+        lambda leaf: (
+            leaf.addressable_data(0)
+            if isinstance(leaf.sharding, NamedSharding)
+            else leaf
+        ),
+        tree,
+    )
+
+
+def _restore(
+    manager: Any, state: TrainState, batches: grain.DatasetIterator
+) -> tuple[int, TrainState]:
+    """The step of the latest checkpoint, 0 for none, and the state to go on from.
+
+    Process 0 reads it, and sends it to the others.
+    """
+    found = checkpoint.restore_latest(manager, state) if manager else None
+    if found:
+        state = found.state
+    step, position = distributed.told(
+        lambda: (found.step, found.pipeline) if found else (0, None)
+    )
+    if step:
+        batches.set_state(position)
+    leaves, structure = jax.tree.flatten(state)
+    values = distributed.told_arrays([np.asarray(leaf) for leaf in leaves])
+    return step, jax.device_put(jax.tree.unflatten(structure, values))
+
+
+def _stop_signal(stop: list[int], logged: bool) -> int:
+    """The signal that asks for a stop, 0 for none.
+
+    Several processes agree on it, where they wait for the numbers of a step anyway.
+    """
+    own = stop[0] if stop else 0
+    if distributed.count() == 1:
+        return own
+    return distributed.highest(own) if logged else 0
 
 
 def _is_saved(stage: Stage, step: int) -> bool:
@@ -375,14 +534,19 @@ def _batches(
     stage: Stage,
     dataset: dataset_lib.Dataset,
     saved: snippets_lib.SavedPredictions | None,
-) -> Any:
-    """The pipeline of training examples, padded to a few lengths."""
+    splits: bool,
+) -> grain.DatasetIterator:
+    """The pipeline of training examples, padded to a few lengths; of this process."""
     config = stage.config
     videos = [dataset.videos[video_id] for video_id in dataset.train_ids]
     buckets = pipeline.buckets_for(
         [video.length for video in videos], count=config.num_buckets
     )
-    if stage.name == "head" and methods.classifier(config).takes_pairs:
+    part = {}
+    if splits:
+        number = distributed.count()
+        part = {"process_index": distributed.index(), "process_count": number}
+    if stage.takes_pairs:
         return pipeline.paired_pipeline(
             dataset,
             seed=config.seed,
@@ -390,12 +554,15 @@ def _batches(
             num_videos=config.w_talc_videos,
             num_pairs=config.w_talc_pairs,
             max_snippets=config.w_talc_snippets,
+            **part,
         )
     return pipeline.training_pipeline(
         dataset,
         seed=config.seed,
         buckets=buckets,
         max_labels=max((len(video.labels) for video in videos), default=1),
+        batch_size=config.batch_size,
+        **part,
         more=saved.training_arrays if saved and stage.name == "cleannet" else None,
     )
 

@@ -25,6 +25,7 @@ FLOORS |= {
     "data": 3,
     "sample": 3,
     "checkpoint": 3,
+    "distributed": 3,
     "logs": 3,
     "runs": 3,
     "report": 5,

@@ -97,20 +97,71 @@ def test_order_is_a_function_of_the_seed():
     assert indices(training(seed=3), 50) != indices(training(seed=4), 50)
 
 
-def test_processes_share_the_order_of_one():
+def batches(count, **options):
+    return list(itertools.islice(training(seed=1, **options), count))
+
+
+def test_batches_are_cut_from_the_order():
     whole = indices(training(seed=1), 30)
-    shards = [
-        indices(training(seed=1, process_index=index, process_count=3), 10)
-        for index in range(3)
-    ]
-    assert [index for row in zip(*shards, strict=True) for index in row] == whole
+    found = batches(10, batch_size=3)
+    assert [index for batch in found for index in batch["index"]] == whole
+    for batch in found:
+        lengths = [LENGTHS["abcde"[index]] for index in batch["index"]]
+        assert batch["features"].shape == (3, 8 if max(lengths) > 4 else 4, 2)
+        np.testing.assert_array_equal(batch["length"], lengths)
+        for row, index in enumerate(batch["index"]):
+            own = read("abcde"[index])
+            np.testing.assert_array_equal(batch["features"][row, : len(own)], own)
+            np.testing.assert_array_equal(batch["features"][row, len(own) :], 0)
+    assert {len(batch["features"][0]) for batch in found} == {4, 8}
 
 
-@pytest.mark.parametrize("shard", [{}, {"process_index": 1, "process_count": 2}])
+def test_processes_share_the_batches_of_one():
+    for whole, *parts in zip(
+        batches(8, batch_size=6),
+        *(
+            batches(8, batch_size=6, process_index=index, process_count=3)
+            for index in range(3)
+        ),
+        strict=True,
+    ):
+        for name, values in whole.items():
+            joined = np.concatenate([part[name] for part in parts])
+            np.testing.assert_array_equal(joined, values)
+
+
+def test_processes_share_batches_evenly():
+    with pytest.raises(ValueError, match="2 processes cannot share 3 videos"):
+        training(batch_size=3, process_count=2)
+
+
+def test_a_position_is_of_all_processes():
+    first = training(seed=2, batch_size=4)
+    for _ in range(7):
+        next(first)
+    state = json.loads(json.dumps(first.get_state()))
+    expected = next(first)["index"].tolist()
+    seen = []
+    for index in range(2):
+        shard = {"process_index": index, "process_count": 2}
+        part = training(seed=2, batch_size=4, **shard)
+        part.set_state(state)
+        seen += next(part)["index"].tolist()
+    assert seen == expected
+
+
+@pytest.mark.parametrize(
+    "shard",
+    [
+        {},
+        {"batch_size": 2},
+        {"batch_size": 4, "process_index": 1, "process_count": 2},
+    ],
+)
 @pytest.mark.parametrize("before", [0, 7, 10])
 def test_restored_state_goes_on_exactly(before, shard):
     iterator = training(seed=2, **shard)
-    indices(iterator, before)
+    list(itertools.islice(iterator, before))
     state = json.loads(json.dumps(iterator.get_state()))
     expected = list(itertools.islice(iterator, 12))  # beyond the end of an epoch
     for fresh in (training(seed=2, **shard), iterator):
@@ -263,6 +314,18 @@ def test_paired_batches_go_on_where_they_were():
     second.set_state(json.loads(json.dumps(first.get_state())))
     seen += [next(second)["index"].tolist() for _ in range(5)]
     assert seen == expected
+
+
+def test_processes_share_the_pairs_of_one():
+    shards = [
+        paired(num_videos=6, max_snippets=3, process_index=index, process_count=2)
+        for index in range(2)
+    ]
+    whole = paired(num_videos=6, max_snippets=3)
+    for batch, *parts in itertools.islice(zip(whole, *shards, strict=True), 9):
+        for name, values in batch.items():
+            joined = np.concatenate([part[name] for part in parts])
+            np.testing.assert_array_equal(joined, values)
 
 
 def test_a_part_of_a_long_video_is_drawn():

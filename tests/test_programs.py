@@ -105,7 +105,7 @@ def test_mistakes_are_one_line_and_2(arguments, message):
 
 def test_help_says_default_kind_and_unit():
     text = " ".join(programs.run("train", "--help").stdout.split())
-    assert "length of stage 1 (whole number, batches of one video; 500)" in text
+    assert "length of stage 1 (whole number, batches; 500)" in text
     assert "config: stage 2, the generator" in text
 
 

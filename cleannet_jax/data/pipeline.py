@@ -14,7 +14,7 @@ from cleannet_jax import errors
 from cleannet_jax.data import dataset as dataset_lib
 
 # Bounds the memory: 8 videos of 16,384 snippets and 2,048 columns are 1.1 GB.
-_READ_AHEAD = grain.ReadOptions(num_threads=4, prefetch_buffer_size=8)
+_READ_AHEAD = 8
 
 
 def training_pipeline(
@@ -23,35 +23,41 @@ def training_pipeline(
     seed: int,
     buckets: Sequence[int],
     max_labels: int,
+    batch_size: int = 1,
     process_index: int = 0,
     process_count: int = 1,
     more: Callable[[str, int], dict[str, np.ndarray]] | None = None,
 ) -> grain.DatasetIterator:
     """Returns an endless iterator over the training videos, reshuffled every epoch.
 
-    The order is a function of `seed` alone. Process p of n gets examples p, p + n,
-    ... of it, so that n processes share what one would see. `get_state` returns the
-    position as JSON can hold it, `set_state` goes on from there.
+    The order is a function of `seed` alone, and batches are cut from it. Of a batch of
+    B videos process p of n gets the p-th part, so that n processes share what one would
+    see. `get_state` returns the position, in batches, as JSON can hold it, and
+    `set_state` goes on from there, on any number of processes.
 
     Args:
       dataset: its `train_ids` are the videos, its `categories` axis N.
       seed: of the order, 0 or more.
       buckets: lengths to pad to, ascending; the last one holds the longest video.
       max_labels: the most labels that a video may have.
+      batch_size: B; 1 for examples without an axis for it.
       process_index: p, from 0.
-      process_count: n.
+      process_count: n, a divisor of B.
       more: what an example has beside the features, from an id and B_T.
 
     Returns:
       An iterator of dicts: features (B_T, width) float32; length () int32, T; labels (N,)
       float32, 1 for each label of the video; label_indices (max_labels,) int32, the
-      same as ascending indices, then -1; index () int32, into `train_ids`.
+      same as ascending indices, then -1; index () int32, into `train_ids`. With B
+      above 1 an axis of B / n videos is before all of these, and B_T is that of the
+      longest of the B videos.
 
     Raises:
       InputError: there is no video, or one has more labels than `max_labels` or a
         label outside the categories.
-      ValueError: a video is longer than the last bucket.
+      ValueError: a video is longer than the last bucket, or n does not divide B.
     """
+    own = _own_part(batch_size, process_index, process_count)
     ids = dataset.train_ids
     if not ids:
         raise errors.InputError(
@@ -64,14 +70,37 @@ def training_pipeline(
     ]
     padded_lengths = _padded_lengths(dataset, ids, buckets)
 
-    def load(index: int) -> dict[str, np.ndarray]:
-        example = _example(dataset, ids[index], padded_lengths[index], index)
-        added = more(ids[index], padded_lengths[index]) if more else {}
+    def load(index: int, padded_length: int) -> dict[str, np.ndarray]:
+        example = _example(dataset, ids[index], padded_length, index)
+        added = more(ids[index], padded_length) if more else {}
         return example | targets[index] | added
 
+    def load_batch(batch: Sequence[int]) -> dict[str, np.ndarray]:
+        longest = max(padded_lengths[index] for index in batch)
+        examples = [load(index, longest) for index in batch[own]]
+        if batch_size == 1:
+            return examples[0]
+        return {name: np.stack([e[name] for e in examples]) for name in examples[0]}
+
     order = grain.MapDataset.range(len(ids)).seed(seed).shuffle().repeat()
-    shard = order[process_index::process_count]
-    return iter(shard.map(load).to_iter_dataset(_READ_AHEAD))
+    # A batch of one is an element of the order, as positions of earlier versions are.
+    batches = order.batch(batch_size, batch_fn=list) if batch_size > 1 else order
+    whole = batches.map(lambda found: load_batch(found if batch_size > 1 else [found]))
+    return iter(whole.to_iter_dataset(_read_ahead(batch_size // process_count)))
+
+
+def _own_part(batch_size: int, process_index: int, process_count: int) -> slice:
+    """The rows of a batch that process p of n reads."""
+    size, rest = divmod(batch_size, process_count)
+    if rest:
+        raise ValueError(f"{process_count} processes cannot share {batch_size} videos")
+    return slice(process_index * size, (process_index + 1) * size)
+
+
+def _read_ahead(videos: int) -> grain.ReadOptions:
+    """Threads, and elements of so many videos that they read ahead."""
+    count = max(2, _READ_AHEAD // videos)
+    return grain.ReadOptions(num_threads=min(4, count), prefetch_buffer_size=count)
 
 
 def paired_pipeline(
@@ -82,6 +111,8 @@ def paired_pipeline(
     num_videos: int = 10,
     num_pairs: int = 3,
     max_snippets: int = 750,
+    process_index: int = 0,
+    process_count: int = 1,
 ) -> grain.DatasetIterator:
     """Returns an endless iterator over batches in which pairs share a category.
 
@@ -97,6 +128,8 @@ def paired_pipeline(
       num_videos: B.
       num_pairs: how many pairs there are among them.
       max_snippets: how many snippets of a video are taken at most.
+      process_index: p, from 0.
+      process_count: n, a divisor of B; process p gets the p-th part of each batch.
 
     Returns:
       An iterator of dicts: features (B, B_T, width) float32; length (B,) int32; labels
@@ -104,7 +137,9 @@ def paired_pipeline(
 
     Raises:
       InputError: no category has two videos.
+      ValueError: n does not divide B.
     """
+    own = _own_part(num_videos, process_index, process_count)
     ids = dataset.train_ids
     every = len(dataset.categories)
     targets = [_targets(dataset.videos[i], dataset.categories, every) for i in ids]
@@ -123,27 +158,25 @@ def paired_pipeline(
         pairs = [draw.choice(videos, 2, replace=False) for videos in members]
         rest = draw.choice(len(ids), num_videos - 2 * len(pairs))
         index = np.concatenate([*pairs, rest])
-        parts = [_part(dataset.read(ids[i]), max_snippets, draw) for i in index]
-        lengths = np.array([len(part) for part in parts], np.int32)
+        whole = [dataset.videos[ids[i]].length for i in index]
+        # Of a longer video a part, every part as likely.
+        starts = [draw.integers(max(n - max_snippets, 0) + 1) for n in whole]
+        lengths = np.minimum(whole, max_snippets).astype(np.int32)
         padded_length = bucket_of(lengths.max(), buckets)
+        parts = [
+            dataset.read(ids[i])[start : start + max_snippets]
+            for i, start in zip(index[own], starts[own], strict=True)
+        ]
         return {
             "features": np.stack([pad(part, padded_length) for part in parts]),
-            "length": lengths,
-            "labels": labels[index],
-            "index": index.astype(np.int32),
+            "length": lengths[own],
+            "labels": labels[index[own]],
+            "index": index[own].astype(np.int32),
         }
 
     order = grain.MapDataset.range(1).repeat()
     steps = order.map_with_index(lambda step, _: load(step))
-    return iter(steps.to_iter_dataset(_READ_AHEAD))
-
-
-def _part(
-    values: np.ndarray, max_snippets: int, draw: np.random.Generator
-) -> np.ndarray:
-    """The video, or a part of a longer one, every part as likely."""
-    start = draw.integers(max(len(values) - max_snippets, 0) + 1)
-    return values[start : start + max_snippets]
+    return iter(steps.to_iter_dataset(_read_ahead(1)))
 
 
 def evaluation_pipeline(
@@ -169,7 +202,7 @@ def evaluation_pipeline(
         return _example(dataset, ids[index], padded_lengths[index], index)
 
     order = grain.MapDataset.range(len(ids))
-    return iter(order.map(load).to_iter_dataset(_READ_AHEAD))
+    return iter(order.map(load).to_iter_dataset(_read_ahead(1)))
 
 
 def buckets_for(

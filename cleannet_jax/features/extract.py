@@ -4,11 +4,13 @@ Processes decode chunks of snippets, and this one computes features of them. A c
 kept under `.extract/ID/` when it is computed, a video becomes `STREAM/ID.npy` when all
 of its chunks are there, and `annotations.json` and then `manifest.json` are written when
 all videos are, or left out; so the folder is complete when it has a manifest. Memory
-depends on the size of a chunk and not on that of a video.
+depends on the size of a chunk and not on that of a video. Several of these processes
+(`distributed`) share the videos, in one folder that all of them see.
 """
 
 import collections
 import concurrent.futures
+import contextlib
 import dataclasses
 import json
 import os
@@ -20,7 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cleannet_jax import errors, logs
+from cleannet_jax import distributed, errors, logs
 from cleannet_jax import streams as streams_lib
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import arrays, files, folders, recovered_heads
@@ -172,6 +174,9 @@ def extract(
       subsets: what the annotations call the one to train and the one to evaluate on.
       workers: processes that decode; None for one a core.
 
+    Returns:
+      What was done; on other processes than process 0, by this one.
+
     Raises:
       InputError: the folder holds anything else than features made alike, no video can
         be read, or the backbone makes no features.
@@ -179,19 +184,35 @@ def extract(
     """
     folder = pathlib.Path(folder)
     try:
-        _check_folder(folder, backbone)
-        with decoders_lib.Decoders(workers) as decoders:
-            folders.make(folder)
-            with folders.locked(folder):
-                _check_folder(folder, backbone)
-                folders.remove_remains(folder)
-                if not (folder / START).exists():
-                    files.write_json(folder / START, dict(backbone.record))
-                work = _Work(videos, folder, backbone, decoders)
-                return work.run(labels, subsets)
+        if distributed.is_first():
+            _check_folder(folder, backbone)
+        with decoders_lib.Decoders(workers) as decoders, _begun(folder, backbone):
+            work = _Work(videos, folder, backbone, decoders)
+            return work.run(labels, subsets)
     except OSError as error:
         place = error.filename or folder
         raise errors.InputError(f"{place}: {error.strerror or error}") from error
+
+
+@contextlib.contextmanager
+def _begun(folder: pathlib.Path, backbone: Backbone) -> Iterator[None]:
+    """Has a folder for itself in the block; others than process 0 join process 0 in it."""
+    if not distributed.is_first():
+        distributed.wait()
+        _check_folder(folder, backbone)
+        yield
+        return
+    folders.make(folder)
+    with folders.locked(folder):
+        _check_folder(folder, backbone)
+        folders.remove_remains(folder)
+        for stream in backbone.streams.names:
+            folders.make(folder / stream)
+            folders.remove_remains(folder / stream)
+        if not (folder / START).exists():
+            files.write_json(folder / START, dict(backbone.record))
+        distributed.wait()
+        yield
 
 
 def estimate(
@@ -283,6 +304,8 @@ class _Work:
         decoders: decoders_lib.Decoders,
     ) -> None:
         self._videos, self._folder = videos, folder
+        names = list(videos)[distributed.index() :: distributed.count()]
+        self._own = {name: videos[name] for name in names}
         self._backbone, self._decoders = backbone, decoders
         self._left_out: dict[str, str] = {}
         self._streams = backbone.streams
@@ -299,7 +322,12 @@ class _Work:
                 self._streams = self._stored_streams(min(kept))
             todo = [name for name in facts if name not in kept]
             self._compute({name: facts[name] for name in todo}, stop)
+        facts, todo, kept = self._gathered(facts, todo, kept)
         done = {name: facts[name] for name in facts if name not in self._left_out}
+        if not distributed.is_first():
+            return Report(
+                str(self._folder), self._streams, tuple(todo), 0, self._left_out, ()
+            )
         if not done:
             reason = next(iter(self._left_out.values()), "there is none")
             raise errors.InputError(f"{self._folder}: no video can be read: {reason}")
@@ -327,10 +355,34 @@ class _Work:
         self._write(report, found, done | earlier, subsets)
         return report
 
+    def _gathered(
+        self, facts: dict[str, decoders_lib.Facts], todo: list[str], kept: set[str]
+    ) -> tuple[dict[str, decoders_lib.Facts], list[str], set[str]]:
+        """The same of all processes, on process 0, in the order of the videos."""
+        own = [facts, todo, sorted(kept), self._left_out]
+        parts = distributed.gathered(json.dumps(own).encode())
+        if len(parts) < 2:
+            return facts, todo, kept
+        parts = [json.loads(part) for part in parts]
+        self._left_out = self._ordered({n: x for p in parts for n, x in p[3].items()})
+        found = self._ordered(
+            {n: decoders_lib.Facts(*x) for p in parts for n, x in p[0].items()}
+        )
+        chosen = {name for part in parts for name in part[1]}
+        return (
+            found,
+            [name for name in found if name in chosen],
+            {name for part in parts for name in part[2]},
+        )
+
+    def _ordered(self, found: dict[str, Any]) -> dict[str, Any]:
+        """What is known of videos in the order of these."""
+        return {name: found[name] for name in self._videos if name in found}
+
     def _scan(self, stop: list[int]) -> tuple[dict[str, decoders_lib.Facts], set[str]]:
         """What is known of the videos that can be read, and which are done."""
         facts, kept, waiting = {}, set(), {}
-        for name, path in self._videos.items():
+        for name, path in self._own.items():
             known = self._known(name)
             if known is not None:
                 facts[name] = known
@@ -349,8 +401,7 @@ class _Work:
                     self._left_out[name] = str(error)
                 bar.update()
                 self._check_stop(stop)
-        order = [name for name in self._videos if name in facts]
-        return {name: facts[name] for name in order}, kept
+        return self._ordered(facts), kept
 
     def _earlier(self) -> dict[str, decoders_lib.Facts]:
         """What is known of videos that are not asked for now, and whose features stay."""
@@ -397,9 +448,6 @@ class _Work:
     def _compute(self, todo: dict[str, decoders_lib.Facts], stop: list[int]) -> None:
         """Computes the chunks of videos in order, a few ahead in the processes."""
         total = sum(facts.snippets for facts in todo.values())
-        for stream in self._streams.names:
-            folders.make(self._folder / stream)
-            folders.remove_remains(self._folder / stream)
         chunks = self._chunks(todo)
         ahead: collections.deque = collections.deque()
         bound = 2 * self._decoders.count

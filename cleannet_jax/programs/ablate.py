@@ -12,6 +12,7 @@ and a finished method is never run again, also when others are asked for.
 
 import argparse
 import functools
+import pathlib
 
 from cleannet_jax.programs import options
 
@@ -51,13 +52,20 @@ def parser() -> options.Parser:
         help="folder of the ablation (default: ./checkpoints/NAME-ablation, NAME being"
         " that of the data)",
     )
+    options.add_distributed(made)
     options.add_config(made)
     return made
 
 
 def run(parsed: argparse.Namespace) -> int:
     """Runs what is not done yet; prints the tables."""
-    from cleannet_jax import ablate, errors, experiment, methods
+    with options.distributed(parsed):
+        return _run(parsed)
+
+
+def _run(parsed: argparse.Namespace) -> int:
+    """Does so in one process, or in each of several."""
+    from cleannet_jax import ablate, distributed, errors, experiment, methods, train
     from cleannet_jax.programs import compilation, places
     from cleannet_jax.report import ablation
 
@@ -70,8 +78,12 @@ def run(parsed: argparse.Namespace) -> int:
     pairs = ablate.parse_pairs(parsed.compare, names)
     config = options.read_config(parsed)
     ablate.check(config, names)
+    train.check_devices(config)
     dataset = experiment.open_dataset(config, parsed.data)
-    folder = places.run_folder(parsed, config, dataset, "ablation")
+    place = distributed.told(
+        lambda: str(places.run_folder(parsed, config, dataset, "ablation"))
+    )
+    folder = pathlib.Path(place)
     found = ablate.ablate(
         config,
         parsed.data,
@@ -84,6 +96,8 @@ def run(parsed: argparse.Namespace) -> int:
             ablation.write_tables, folder=folder, warnings=dataset.warnings
         ),
     )
+    if not distributed.is_first():
+        return 0
     text = ablation.as_text(found, warnings=dataset.warnings)
     if pairs:
         compared = ablate.compare(config, dataset, pairs, range(parsed.seeds), folder)

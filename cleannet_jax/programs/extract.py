@@ -61,6 +61,7 @@ def parser() -> options.Parser:
     made.add_switch(
         "--dry-run", help="say how long it would take and how much memory, no more"
     )
+    options.add_distributed(made)
     options.add_cache(made)
     return made
 
@@ -145,6 +146,13 @@ def add_backbone(made: options.Parser) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Extracts; 1 where videos were left out."""
+    with options.distributed(parsed):
+        return _run(parsed)
+
+
+def _run(parsed: argparse.Namespace) -> int:
+    """Does so in one process, or in each of several."""
+    from cleannet_jax import distributed
     from cleannet_jax.data import annotation_files
     from cleannet_jax.features import backbones, extract
     from cleannet_jax.programs import compilation
@@ -155,6 +163,8 @@ def run(parsed: argparse.Namespace) -> int:
     labels = parsed.labels and annotation_files.read_annotations(parsed.labels)
     backbone = backbones.create(settings(parsed))
     if parsed.dry_run:
+        if not distributed.is_first():
+            return 0
         print(extract.estimate(videos, backbone, workers=parsed.workers))
         return 0
     report = extract.extract(
@@ -165,6 +175,9 @@ def run(parsed: argparse.Namespace) -> int:
         subsets=(parsed.train_subset, parsed.evaluation_subset),
         workers=parsed.workers,
     )
+    left_out = distributed.told(lambda: bool(report.left_out))
+    if not distributed.is_first():
+        return 1 if left_out else 0
     print(extract.report_text(report))
     if backbone.heads is not None:
         path = pathlib.Path(parsed.to, extract.HEADS)
@@ -173,7 +186,7 @@ def run(parsed: argparse.Namespace) -> int:
         print(
             "  note: the weights have no heads with attention: --classes is of no use"
         )
-    return 1 if report.left_out else 0
+    return 1 if left_out else 0
 
 
 def settings(parsed: argparse.Namespace) -> Any:

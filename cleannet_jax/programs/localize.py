@@ -77,6 +77,7 @@ def parser() -> options.Parser:
         "--scp", metavar="DIR", help="folder to write the SCP of every video to"
     )
     _add_video_options(made)
+    options.add_distributed(made)
     options.add_cache(made)
     return made
 
@@ -170,6 +171,12 @@ def run(parsed: argparse.Namespace) -> int:
     """Localizes and writes; says what was done."""
     if parsed.text or len(parsed.paths) > 1:
         return _run_on_videos(parsed)
+    with options.distributed(parsed):
+        return _run_on_features(parsed)
+
+
+def _run_on_features(parsed: argparse.Namespace) -> int:
+    """Localizes in features, in one process or in each of several."""
     if not parsed.paths:
         raise errors.InputError("RUN: found none, expected the folder of a run")
     (parsed.run,) = parsed.paths
@@ -179,7 +186,15 @@ def run(parsed: argparse.Namespace) -> int:
             raise errors.InputError(
                 f"--{name.replace('_', '-')}: is for {what} found none"
             )
-    from cleannet_jax import experiment, localize, logs, methods, new_videos, runs
+    from cleannet_jax import (
+        distributed,
+        experiment,
+        localize,
+        logs,
+        methods,
+        new_videos,
+        runs,
+    )
     from cleannet_jax.data import snippets
     from cleannet_jax.data.detections import files as detections
     from cleannet_jax.programs import compilation
@@ -193,8 +208,8 @@ def run(parsed: argparse.Namespace) -> int:
     read = *data, folder, manifest, parsed.scores or config.scores
     options.check_output("--out", parsed.out, *read, mark=options.DETECTIONS)
     # What training has found looks the same as what this command finds.
-    found = (folder / "predictions").glob("*")
-    options.check_output("--out", parsed.out, *found)
+    earlier = (folder / "predictions").glob("*")
+    options.check_output("--out", parsed.out, *earlier)
     if parsed.scp:
         _check_apart(parsed.out, parsed.scp)
     if parsed.scores:
@@ -218,13 +233,16 @@ def run(parsed: argparse.Namespace) -> int:
     params = experiment.restore(folder, description)
     model = localize.Model(config, params, snippets.open_for(config, dataset))
     with logs.progress_bar("localize", total=len(ids)) as bar:
-        (predictions,) = localize.localize(
+        found = localize.localize(
             [model],
             dataset,
             ids,
             scp=parsed.scp,
             progress=lambda done, total: bar.update(),
         )
+    if not distributed.is_first():
+        return 0
+    (predictions,) = found
     details = experiment.details(dataset)
     detections.write(parsed.out, predictions, details=details)
     if dataset.generated:
@@ -246,6 +264,7 @@ _OF_WORDS = (
     "frames_per_snippet",
 )
 _OF_FEATURES = ("data", "manifest", "fps", "scores", "subset", "scp")
+_OF_FEATURES += ("distributed", "coordinator", "num_processes", "process_id")
 
 
 def _run_on_videos(parsed: argparse.Namespace) -> int:

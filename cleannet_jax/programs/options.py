@@ -5,6 +5,7 @@ or --joint with true, yes, 1, false, no or 0 in any case.
 """
 
 import argparse
+import contextlib
 import dataclasses
 import difflib
 import importlib.resources
@@ -333,6 +334,52 @@ def add_cache(parser: Parser) -> None:
         help="folder of compiled programs, used again by later runs; `none` for none"
         " (default: as JAX_COMPILATION_CACHE_DIR says, or cleannet_jax in the user's"
         " cache folder)",
+    )
+
+
+def add_distributed(parser: Parser) -> None:
+    """Adds the options of a program that several processes can run together."""
+    group = parser.add_argument_group("several processes (docs/scale.md)")
+    parser.add_switch(
+        "--distributed",
+        help="one of several, as Slurm, Open MPI or Kubernetes says",
+        group=group,
+        default=None,
+    )
+    parser.add_option(
+        "--coordinator",
+        metavar="HOST:PORT",
+        help="where process 0 is, for the others to find it",
+        group=group,
+    )
+    parser.add_option(
+        "--num-processes",
+        metavar="N",
+        type=int,
+        help="how many there are",
+        group=group,
+    )
+    parser.add_option(
+        "--process-id",
+        metavar="I",
+        type=int,
+        help="which one this is, 0 to N - 1; process 0 writes and prints",
+        group=group,
+    )
+
+
+def distributed(parsed: argparse.Namespace) -> contextlib.AbstractContextManager[None]:
+    """Makes this process the one that the options of `add_distributed` say.
+
+    Nothing may have been computed with JAX before.
+    """
+    from cleannet_jax import distributed as distributed_lib
+
+    return distributed_lib.started(
+        detect=bool(parsed.distributed),
+        coordinator=parsed.coordinator,
+        num_processes=parsed.num_processes,
+        process_id=parsed.process_id,
     )
 
 

@@ -33,13 +33,20 @@ def parser() -> options.Parser:
         help="folder of the run (default: ./checkpoints/NAME-METHOD-seedSEED, NAME"
         " being that of the data)",
     )
+    options.add_distributed(made)
     options.add_config(made)
     return made
 
 
 def run(parsed: argparse.Namespace) -> int:
     """Trains and evaluates; prints the table."""
-    from cleannet_jax import experiment, methods
+    with options.distributed(parsed):
+        return _run(parsed)
+
+
+def _run(parsed: argparse.Namespace) -> int:
+    """Does so in one process, or in each of several."""
+    from cleannet_jax import distributed, experiment, methods, train
     from cleannet_jax.programs import compilation, places
     from cleannet_jax.report import experiment as report_lib
 
@@ -48,12 +55,15 @@ def run(parsed: argparse.Namespace) -> int:
     method = parsed.method or (None if as_it_is else "full")
     config = options.read_config(parsed, method)
     methods.check(config)
+    train.check_devices(config)
     method = method or methods.name_of(config)
     dataset = experiment.open_dataset(config, parsed.data)
     folder = places.run_folder(parsed, config, dataset, f"{method}-seed{config.seed}")
     rows = experiment.train_and_evaluate(
         config, method, parsed.data, folder, dataset=dataset
     )
+    if not distributed.is_first():
+        return 0
     if rows:
         print(f"\n{report_lib.write_table(rows, dataset, folder)}")
     else:
