@@ -1,6 +1,6 @@
 """Seconds a step of stage 2 takes with as many videos for each process; JSON.
 
-python docs/scale/weak_scaling.py PROCESSES VIDEOS [COORDINATOR PROCESS]
+python benchmarks/weak_scaling.py PROCESSES VIDEOS [COORDINATOR PROCESS]
 
 With the first two alone it starts that many processes on this machine, each on a core of
 its own. Features are random numbers: 320 snippets of 2,048 columns, 20 categories.
