@@ -250,7 +250,8 @@ def _results(
     """Of each video of this process the detections by each model, and the SCP."""
     pending = None
     for video_id, example in _examples(dataset, ids, models[0].config):
-        features, length = example["features"], int(example["length"])
+        # Once for all programs that read them.
+        features, length = jax.device_put(example["features"]), int(example["length"])
         timebase = dataset.videos[video_id].timebase
         second = timebase.fps / timebase.stride
         known: dict[int, Predictions] = {}
@@ -330,7 +331,7 @@ def _unpacked(content: bytes) -> list[Result]:
 def _predictions(
     model: Model,
     video_id: str,
-    features: np.ndarray,
+    features: jax.Array,
     length: int,
     dataset: dataset_lib.Dataset,
     known: dict[int, Predictions],
