@@ -13,6 +13,8 @@ from cleannet_jax import streams as streams_lib
 from cleannet_jax.models import hide_and_seek, stpn, untrimmednet, w_talc
 from cleannet_jax.ops import pooling
 
+pytestmark = pytest.mark.once
+
 WIDTHS, NUM = (6, 4), 3
 STREAMS = streams_lib.Streams(("rgb", "flow"), WIDTHS)
 

@@ -9,6 +9,8 @@ import pytest
 
 from cleannet_jax.ops import contrast, edges
 
+pytestmark = pytest.mark.once
+
 NAMES = contrast.ProposalScores._fields
 
 

@@ -20,6 +20,7 @@ from cleannet_jax.models import predictions as predictions_lib
 from cleannet_jax.ops import contrast
 
 pytest.importorskip("flatbuffers")
+pytestmark = pytest.mark.once
 
 DOCS = pathlib.Path(__file__).parents[1] / "docs"
 LENGTH = 40
@@ -183,7 +184,6 @@ def test_a_process_without_the_package(dataset, tmp_path):
         np.testing.assert_allclose(found["scores"][row], own.score, atol=1e-5)
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("method", ["w_talc+oic", "stpn+basnet_traps"])
 def test_the_localizer_is_the_run_s_own(dataset, tmp_path, method):
     run = untrained(dataset, config_of(method), tmp_path / "run")
@@ -200,9 +200,7 @@ def test_the_localizer_is_the_run_s_own(dataset, tmp_path, method):
     check_same(found, *by_score(own))
 
 
-@pytest.mark.parametrize(
-    "method", ["scores+plain", pytest.param("scores+t", marks=pytest.mark.once)]
-)
+@pytest.mark.parametrize("method", ["scores+plain", "scores+t"])
 def test_a_run_that_reads_its_scp_takes_one(dataset, tmp_path, method):
     run = untrained(dataset, config_of(method), tmp_path / "run")
     export.export_run(tmp_path / "run", tmp_path / "out", lengths=[PADDED])

@@ -219,7 +219,7 @@ def test_any_form_is_converted(name, feature_folder, tmp_path):
 def test_what_the_page_on_features_shows_is_accepted(tmp_path, feature_folder):
     page = (pathlib.Path(__file__).parents[1] / "docs/features.md").read_text()
     shown = re.findall(r'`("file_pattern": [^`]*)`', page)
-    assert len(shown) == 11
+    assert len(shown) == 12
     content = json.loads((feature_folder / "manifest.json").read_text())
     for keys in shown:
         changed = content | json.loads(f"{{{keys}}}")

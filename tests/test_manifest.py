@@ -218,8 +218,16 @@ def test_unreadable_manifest_is_not_written(tmp_path):
         ("file_pattern", "{stream}.h5", "without {id}, expected it there or in the ke"),
         ("file_pattern", "{stream}/{id.x}.npy", "file_pattern: found"),
         ("file_pattern", "{stream}/{id}{0}.npy", "file_pattern: found"),
-        ("file_pattern", "{id}.mat", "one of .npy .npz .pt .pth .csv .h5 .hdf5 last"),
-        ("file_pattern", "{id}", "one of .npy .npz .pt .pth .csv .h5 .hdf5 last"),
+        (
+            "file_pattern",
+            "{id}.mat",
+            "one of .npy .npz .pt .pth .csv .h5 .hdf5 .shards last",
+        ),
+        (
+            "file_pattern",
+            "{id}",
+            "one of .npy .npz .pt .pth .csv .h5 .hdf5 .shards last",
+        ),
         (
             "array",
             "{id}",
