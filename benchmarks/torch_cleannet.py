@@ -2,7 +2,8 @@
 
 It takes the parameters of ours, [T, D] features of a whole video without padding, and
 gives what ours gives: `benchmarks/speed.py` makes sure of it before it times either.
-Convolutions are `conv1d` (oneDNN), look-ups `embedding_bag`, and SGD is fused.
+Convolutions are one matrix product each, which took half of the time of `conv1d` here,
+look-ups `embedding_bag`, and SGD is fused.
 Suppression is that of torchvision, in C++, where it is installed.
 """
 
@@ -79,13 +80,14 @@ def propose(
       sizes: [A] of the anchors.
       within: [T, A, K] in [0, 1), where in their segments samples lie; or 0.5.
     """
-    hidden = features.T[None]
+    hidden = features
     for layer in range(3):
         conv = generator[f"conv{layer}"]
-        kernel = conv["kernel"].permute(2, 1, 0)
-        hidden = functional.conv1d(hidden, kernel, conv["bias"], padding=1)
-        hidden = functional.leaky_relu(hidden)
-    hidden = hidden[0].T
+        products = hidden @ torch.cat(conv["kernel"].unbind(), 1)
+        before, here, after = products.chunk(3, 1)
+        before = functional.pad(before[:-1], (0, 0, 1, 0))
+        after = functional.pad(after[1:], (0, 0, 0, 1))
+        hidden = functional.leaky_relu(before + here + after + conv["bias"])
     snippets, (samples, _, _) = len(hidden), generator["regression_kernel"].shape
     mapped = torch.einsum("tc,kcr->tkr", hidden, generator["regression_kernel"])
     # One row of zeros stands for what is outside the video.
