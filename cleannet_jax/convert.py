@@ -7,6 +7,7 @@ all, so that a conversion that was stopped, in whatever way, goes on where it wa
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -85,6 +86,10 @@ def convert(
     if dataset.manifest is None or dataset.read_streams is None:
         raise errors.InputError(
             f"{dataset.name}: made in memory, expected a data set in files"
+        )
+    if per_shard is not None and per_shard < 1:
+        raise errors.InputError(
+            f"--to-shards: found {per_shard}, expected videos a file, at least 1"
         )
     # One of our own folders may have had other names.
     manifest = dataclasses.replace(
@@ -272,19 +277,25 @@ def _write_shards(
 ) -> tuple[int, dict[str, str]]:
     """As `_write_videos`, many videos a file: a shard that lacks one is written anew."""
     converted, left_out, shards = 0, {}, []
+    total = len(dataset.ids)
     with logs.stop_requests() as stop:
-        for first in range(0, len(dataset.ids), how.per_shard):
+        after = functools.partial(_after, total=total, progress=progress, stop=stop)
+        for first in range(0, total, how.per_shard):
             ids = dataset.ids[first : first + how.per_shard]
             shards.append(f"features-{len(shards):05}")
             if not _has_all(folder / f"{shards[-1]}.json", ids):
+                # Until it is whole again the folder is not complete.
+                (folder / "manifest.json").unlink(missing_ok=True)
                 why: dict[str, str] = {}
-                named = _arrays(dataset, ids, how.float16, why)
+                named = _arrays(
+                    dataset, ids, how.float16, why, lambda k, n=first: after(n + k)
+                )
                 shard_files.write_shard(
                     folder, shards[-1], named, more={"ids": ids, "left_out": why}
                 )
                 converted += len(ids) - len(why)
                 left_out |= why
-            _after(first + len(ids), len(dataset.ids), progress, stop)
+            after(first + len(ids))
     shard_files.write_index(folder / _SHARDS, shards)
     return converted, left_out
 
@@ -304,9 +315,11 @@ def _arrays(
     ids: Sequence[str],
     float16: bool,
     left_out: dict[str, str],
+    after: Callable[[int], None],
 ) -> Iterator[tuple[str, np.ndarray]]:
     """The arrays of videos by name; why others have none goes into `left_out`."""
-    for video_id in ids:
+    for done, video_id in enumerate(ids):
+        after(done)
         try:
             stored = [
                 (f"{name}/{video_id}", _as_floats(_stored_type(values, float16)))

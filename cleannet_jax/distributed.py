@@ -4,7 +4,7 @@ They run the same program in the same order. JAX's collectives average gradients
 carry nothing else: what the processes have to tell each other goes over sockets between
 process 0 and each of the others. A socket breaks when a process dies, whatever the others
 are doing, and waits for as long as process 0 is busy; a collective does neither. Process
-0 alone writes files and prints.
+0 alone writes files and prints to standard output.
 
 In a program that has not been started as one of several, process 0 of 1, all of this costs
 nothing.
@@ -53,6 +53,7 @@ class _Link:
         self.number = number
         self.received: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self.ended = threading.Event()
+        self.is_lost = False
         self._socket = connection
         self._lock = threading.Lock()
         connection.settimeout(None)
@@ -128,6 +129,8 @@ class _Group:
             else:
                 self._end(link, **json.loads(content))
         if not link.ended.is_set():
+            # Before whoever waits for the end wakes up.
+            link.is_lost = True
             link.ended.set()
             self._end(link, f"{_name(link.number, self.count)} is gone", 2)
 
@@ -169,6 +172,9 @@ class _Group:
             self._links[0].send(_END)
         for link in self._links:
             link.ended.wait()
+        if any(link.is_lost for link in self._links):
+            # A thread is ending this process already, and says why.
+            threading.Event().wait()
         self._is_leaving.set()
         if not self.index:
             for link in self._links:
@@ -312,13 +318,13 @@ def started(
     if number == 1:
         yield
         return
-    with _as_group(_Group(own, number, _connect(own, number, coordinator))) as group:
+    with _as_group(_Group(own, number, _linked(own, number, coordinator))) as group:
         try:
             yield
+            _finish(group)
         except BaseException as error:
             _fail(group, error)
             raise
-        _finish(group)
 
 
 @contextlib.contextmanager
@@ -374,7 +380,9 @@ def _hide_output() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.close(nowhere)
-    sys.stdout = os.fdopen(place, "w", encoding=output.encoding, buffering=1)
+    sys.stdout = os.fdopen(
+        place, "w", encoding=output.encoding, errors=output.errors, buffering=1
+    )
 
 
 def _join(
@@ -416,6 +424,18 @@ def _join(
     if own:
         sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     return own, number
+
+
+def _linked(own: int, number: int, coordinator: str | None) -> list[_Link]:
+    """As `_connect`; what JAX cannot do becomes one line."""
+    try:
+        return _connect(own, number, coordinator)
+    except (RuntimeError, ValueError) as error:
+        line = (str(error).splitlines() or [type(error).__name__])[0]
+        raise errors.InputError(
+            f"process {own}: the processes cannot compute together, expected as many"
+            f" devices in each of them: {line}"
+        ) from None
 
 
 def _connect(own: int, number: int, coordinator: str | None) -> list[_Link]:

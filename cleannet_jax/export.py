@@ -148,6 +148,27 @@ def _write(
     lengths: Sequence[int],
 ) -> dict[str, Any]:
     """Writes all files, export.json last; what it says."""
+    described, contents = {}, {}
+    for program in made:
+        spans = exported(program, run.config, lengths)
+        artifacts = []
+        for span in spans:
+            ends = sorted({span.least, span.most})
+            name = f"{program.name}_{'_'.join(map(str, ends))}.jax"
+            contents[name] = bytes(span.exported.serialize())
+            artifacts.append({"file": name, "T": [span.least, span.most]})
+        plain = []
+        for length in lengths:
+            name = f"{program.name}_{length}.mlirbc"
+            fixed = _export(program, {"T": length, "P": length}, ("cpu",))
+            contents[name] = fixed.mlir_module_serialized
+            plain.append({"file": name, "T": length})
+        described[program.name] = _described(program) | {
+            "jax": artifacts,
+            "calling_convention_version": spans[0].exported.calling_convention_version,
+            "stablehlo": plain,
+        }
+    # An earlier export stays until there is all of this one.
     files.write_json(place / _MARK, {"version": VERSION})
     for entry in list(os.scandir(place)):
         if entry.name not in (".lock", _MARK):
@@ -155,35 +176,13 @@ def _write(
     by_name: dict[str, Any] = parameters
     with files.open_atomic(place / PARAMETERS, "wb") as file:
         np.savez(file, **by_name)
-    described = {}
-    for program in made:
-        spans = exported(program, run.config, lengths)
-        artifacts = []
-        for span in spans:
-            ends = sorted({span.least, span.most})
-            name = f"{program.name}_{'_'.join(map(str, ends))}.jax"
-            _write_bytes(place / name, bytes(span.exported.serialize()))
-            artifacts.append({"file": name, "T": [span.least, span.most]})
-        plain = []
-        for length in lengths:
-            name = f"{program.name}_{length}.mlirbc"
-            fixed = _export(program, {"T": length, "P": length}, ("cpu",))
-            _write_bytes(place / name, fixed.mlir_module_serialized)
-            plain.append({"file": name, "T": length})
-        described[program.name] = _described(program) | {
-            "jax": artifacts,
-            "calling_convention_version": spans[0].exported.calling_convention_version,
-            "stablehlo": plain,
-        }
+    for name, program_bytes in contents.items():
+        with files.open_atomic(place / name, "wb") as file:
+            file.write(program_bytes)
     content = _content(run, described)
     files.write_checked_json(place / DESCRIPTION, content)
     os.unlink(place / _MARK)
     return files.read_json(place / DESCRIPTION)
-
-
-def _write_bytes(path: pathlib.Path, content: bytes) -> None:
-    with files.open_atomic(path, "wb") as file:
-        file.write(content)
 
 
 def _content(run: run_lib.Run, described: dict[str, Any]) -> dict[str, Any]:
@@ -267,7 +266,7 @@ def _spans(shortest: int, samples: int) -> Iterator[tuple[int, int]]:
       samples: that are summed for each snippet.
     """
     least, most, group = shortest, 0, integral.GROUP
-    while most < _LONGEST:
+    while most < max(_LONGEST, shortest):
         most = (integral.BLOCK * group - 2) // samples
         if most >= least:
             yield least, most

@@ -3,12 +3,9 @@
 import dataclasses
 
 import jax
-import pytest
 
 from cleannet_jax import experiment, localize, methods, train
 from cleannet_jax.data import pipeline
-
-pytestmark = pytest.mark.once
 
 
 def compiled(caplog, function):

@@ -9,8 +9,6 @@ import pytest
 
 from cleannet_jax.ops import contrast, edges
 
-pytestmark = pytest.mark.once
-
 NAMES = contrast.ProposalScores._fields
 
 

@@ -202,3 +202,10 @@ def test_soft_suppression_of_nothing():
     assert nms.survivors(*nothing, max_tiou=0.3).shape == (0,)
     kept = nms.suppress_softly(*nothing, sigma=0.3, max_outputs=2)
     assert kept.segments.shape == (2, 2) and np.isneginf(kept.scores).all()
+
+
+def test_scores_that_are_no_numbers_take_no_part():
+    segments = jnp.array([[0.0, 4.0], [2.0, 3.0], [6.0, 8.0]])
+    scores = jnp.array([0.5, jnp.nan, 0.25])
+    kept = nms.suppress(segments, scores, max_tiou=0.5, max_outputs=3)
+    assert kept.scores.tolist() == [0.5, 0.25, -jnp.inf]

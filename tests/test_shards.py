@@ -1,8 +1,12 @@
 """Features in ArrayRecord shards: what is read is what was written, or named."""
 
+import contextlib
 import dataclasses
 import json
+import os
 import pathlib
+import re
+import signal
 
 import numpy as np
 import programs
@@ -105,6 +109,49 @@ def test_a_video_that_cannot_be_read_is_left_out_and_tried_again(
     assert "video03" in feature_folder_of(tmp_path / "out").videos
 
 
+def test_old_places_never_lead_into_new_records(feature_folder, tmp_path, monkeypatch):
+    """A kill between both files of a shard that is written anew."""
+    path = feature_folder / "rgb" / "video01.npy"
+    content, source = path.read_bytes(), feature_folder_of(feature_folder)
+    path.write_bytes(content[:-5])
+    convert.convert(source, tmp_path / "out", per_shard=5)
+    path.write_bytes(content)
+    monkeypatch.setattr(shards.files, "write_json", lambda *more: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        convert.convert(source, tmp_path / "out", per_shard=5)
+    monkeypatch.undo()
+    assert not (tmp_path / "out/manifest.json").exists()
+    with pytest.raises(arrays.ArrayError, match="features-00000.json: no such file"):
+        shards.open_shards(tmp_path / "out/features.shards", "rgb/video02")
+    convert.convert(source, tmp_path / "out", per_shard=5)
+    made = feature_folder_of(tmp_path / "out")
+    np.testing.assert_array_equal(made.read("video02"), source.read("video02"))
+
+
+def test_a_stop_is_seen_after_a_video(feature_folder, tmp_path):
+    source, done = feature_folder_of(feature_folder), []
+
+    def stop(count, total):
+        done.append(count)
+        if count == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(errors.Interrupted, match="stopped after video 3 of 14"):
+        convert.convert(source, tmp_path / "out", per_shard=100, progress=stop)
+    assert max(done) == 3 and not list((tmp_path / "out").glob("features*"))
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+def test_a_full_disk_is_one_line(feature_folder, tmp_path, monkeypatch):
+    @contextlib.contextmanager
+    def full(path):
+        yield "/dev/full"
+
+    monkeypatch.setattr(shards.files, "draft_of", full)
+    with pytest.raises(errors.InputError, match="/dev/full: .*No space left"):
+        convert.convert(feature_folder_of(feature_folder), tmp_path / "o", per_shard=9)
+
+
 def test_damage_is_named(folder):
     path = folder / "features-00000.arrayrecord"
     content = bytearray(path.read_bytes())
@@ -131,7 +178,9 @@ def test_damage_is_named(folder):
         ({"shards": 3}, "'shards': found something else"),
         ({"at": "/etc"}, "'at': found something else, expected a URL: gs, s3"),
         ({"at": "simplecache::https://x"}, "'at': found something else"),
-        ({"at": "memory://absent"}, "memory://absent/features-00000.json: cannot be"),
+        ({"at": "s3://buck*"}, "'at': found something else"),
+        ({"at": "memory://bucket"}, "'at': found something else"),
+        ({"shards": ["absent"] * 9}, "absent.json: no such file"),
     ],
 )
 def test_indices_that_cannot_be_used(folder, changes, said):
@@ -143,7 +192,14 @@ def test_indices_that_cannot_be_used(folder, changes, said):
 
 @pytest.mark.parametrize(
     "row",
-    [[0, "float16", 3], [0, "object", 3, 6], [-1, "float16", 3, 6], [True] * 4, 3],
+    [
+        [0, "float16", 3],
+        [0, "object", 3, 6],
+        [0, [], 3, 6],
+        [-1, "float16", 3, 6],
+        [True] * 4,
+        3,
+    ],
 )
 def test_rows_that_cannot_be_used(folder, row):
     path = folder / "features-00000.json"
@@ -167,7 +223,7 @@ def test_rows_that_lie(folder, row):
         found.read()
 
 
-def test_shards_on_object_storage(folder, feature_folder):
+def test_shards_on_object_storage(folder, feature_folder, monkeypatch):
     fsspec = pytest.importorskip("fsspec", reason="it fetches what is at a URL")
     storage = fsspec.filesystem("memory")
     for path in folder.glob("features-*"):
@@ -176,6 +232,7 @@ def test_shards_on_object_storage(folder, feature_folder):
     path = folder / "features.shards"
     index = json.loads(path.read_text()) | {"at": "memory://bucket"}
     path.write_text(json.dumps(index))
+    monkeypatch.setattr(shards, "_URL", re.compile("memory://[a-z]+"))
     made, source = feature_folder_of(folder), feature_folder_of(feature_folder)
     np.testing.assert_array_equal(made.read("video09"), source.read("video09"))
 

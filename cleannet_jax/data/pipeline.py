@@ -13,7 +13,8 @@ import numpy as np
 from cleannet_jax import errors
 from cleannet_jax.data import dataset as dataset_lib
 
-# Bounds the memory: 8 videos of 16,384 snippets and 2,048 columns are 1.1 GB.
+# Videos, or two batches if these are more: 8 of 16,384 snippets and 2,048 columns are
+# 1.1 GB.
 _READ_AHEAD = 8
 
 

@@ -206,11 +206,11 @@ def _begun(folder: pathlib.Path, backbone: Backbone) -> Iterator[None]:
     with folders.locked(folder):
         _check_folder(folder, backbone)
         folders.remove_remains(folder)
+        if not (folder / START).exists():
+            files.write_json(folder / START, dict(backbone.record))
         for stream in backbone.streams.names:
             folders.make(folder / stream)
             folders.remove_remains(folder / stream)
-        if not (folder / START).exists():
-            files.write_json(folder / START, dict(backbone.record))
         distributed.wait()
         yield
 

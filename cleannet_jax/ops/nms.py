@@ -38,7 +38,7 @@ def suppress(
 
     Args:
       segments: [P, 2].
-      scores: [P]; proposals with -inf take no part.
+      scores: [P]; proposals with -inf or NaN take no part.
       max_tiou: the largest overlap that two kept proposals may have, in [0, 1].
       max_outputs: K, the largest number of proposals kept.
 
@@ -300,6 +300,8 @@ def _suppress(
     segments, scores = (
         sharding.varying_like(x, segments, scores) for x in (segments, scores)
     )
+    # It would come first, and end the search.
+    scores = jnp.where(jnp.isnan(scores), -jnp.inf, scores)
     few, size = max(4 * max_outputs, 8 * _BLOCK), scores.shape[0]
     if isinstance(size, int):
         few = min(few, size)

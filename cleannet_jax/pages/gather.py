@@ -440,11 +440,14 @@ def _evaluated(read: _Read, known: _Known, *, intervals: bool) -> Entry:
     )
     # Types of errors are defined by ActivityNet's matching, whatever the mAP is by.
     bins = "activitynet" if min(rules.tious) >= 0.5 else "thumos14"
-    by_activitynet = run(protocol="activitynet", bins=bins)
-    report = dataclasses.replace(
-        run(protocol=rules.protocol, samples=_SAMPLES if intervals else 0),
-        diagnosis=by_activitynet.diagnosis,
-    )
+    samples = _SAMPLES if intervals else 0
+    if rules.protocol == "activitynet":
+        report = run(protocol=rules.protocol, samples=samples, bins=bins)
+    else:
+        report = dataclasses.replace(
+            run(protocol=rules.protocol, samples=samples),
+            diagnosis=run(protocol="activitynet", bins=bins).diagnosis,
+        )
     annotations = variants.apply_variant(annotations, rules.variant)
     known.note(entry.name, annotations, subset)
     truths = annotations_lib.ground_truth(annotations, subset=subset)

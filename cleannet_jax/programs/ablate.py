@@ -66,14 +66,13 @@ def run(parsed: argparse.Namespace) -> int:
 def _run(parsed: argparse.Namespace) -> int:
     """Does so in one process, or in each of several."""
     from cleannet_jax import ablate, distributed, errors, experiment, methods, train
-    from cleannet_jax.programs import compilation, places
+    from cleannet_jax.programs import places
     from cleannet_jax.report import ablation
 
     if parsed.seeds < 1:
         raise errors.InputError(f"--seeds: expected 1 or more, found {parsed.seeds}")
     if parsed.seed:
         raise errors.InputError("--seed: the seeds are 0 to N - 1, and --seeds is N")
-    compilation.cache(parsed.compilation_cache)
     names = methods.named(parsed.methods)
     pairs = ablate.parse_pairs(parsed.compare, names)
     config = options.read_config(parsed)

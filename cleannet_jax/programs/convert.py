@@ -120,6 +120,10 @@ def run(parsed: argparse.Namespace) -> int:
     """Converts; 1 where videos were left out."""
     values = {name: getattr(parsed, name) for name in _OPTIONS}
     given = {name: value for name, value in values.items() if value is not None}
+    if parsed.to_shards is not None and parsed.layout in (_WEIGHTS, _RESULTS):
+        raise errors.InputError(
+            f"--to-shards: is for features, not for {parsed.layout}"
+        )
     if parsed.layout == _WEIGHTS:
         return _convert_weights(parsed, given)
     if parsed.layout == _RESULTS:
@@ -169,10 +173,6 @@ def _convert_features(parsed: argparse.Namespace, given: dict[str, Any]) -> int:
     from cleannet_jax import convert, logs
     from cleannet_jax.data.layouts import table
 
-    if parsed.to_shards is not None and parsed.to_shards < 1:
-        raise errors.InputError(
-            f"--to-shards: found {parsed.to_shards}, expected videos a file, at least 1"
-        )
     layout = parsed.layout
     if layout is None:
         layout = table.detect(parsed.source)

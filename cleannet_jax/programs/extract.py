@@ -155,9 +155,7 @@ def _run(parsed: argparse.Namespace) -> int:
     from cleannet_jax import distributed
     from cleannet_jax.data import annotation_files
     from cleannet_jax.features import backbones, extract
-    from cleannet_jax.programs import compilation
 
-    compilation.cache(parsed.compilation_cache)
     videos = extract.find_videos(parsed.videos, written=parsed.to)
     _check_apart(parsed)
     labels = parsed.labels and annotation_files.read_annotations(parsed.labels)

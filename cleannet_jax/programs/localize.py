@@ -197,9 +197,7 @@ def _run_on_features(parsed: argparse.Namespace) -> int:
     )
     from cleannet_jax.data import snippets
     from cleannet_jax.data.detections import files as detections
-    from cleannet_jax.programs import compilation
 
-    compilation.cache(parsed.compilation_cache)
     folder = pathlib.Path(parsed.run)
     description = runs.read_description(folder)
     config = description.config

@@ -374,7 +374,10 @@ def distributed(parsed: argparse.Namespace) -> contextlib.AbstractContextManager
     Nothing may have been computed with JAX before.
     """
     from cleannet_jax import distributed as distributed_lib
+    from cleannet_jax.programs import compilation
 
+    # JAX asks for it once, and several processes compile to find each other.
+    compilation.cache(parsed.compilation_cache)
     return distributed_lib.started(
         detect=bool(parsed.distributed),
         coordinator=parsed.coordinator,

@@ -47,10 +47,9 @@ def run(parsed: argparse.Namespace) -> int:
 def _run(parsed: argparse.Namespace) -> int:
     """Does so in one process, or in each of several."""
     from cleannet_jax import distributed, experiment, methods, train
-    from cleannet_jax.programs import compilation, places
+    from cleannet_jax.programs import places
     from cleannet_jax.report import experiment as report_lib
 
-    compilation.cache(parsed.compilation_cache)
     as_it_is = parsed.config is not None and parsed.config.endswith(".json")
     method = parsed.method or (None if as_it_is else "full")
     config = options.read_config(parsed, method)

@@ -8,6 +8,9 @@ has a checksum of each. What lies at a URL is fetched by fsspec, a shard when so
 in it is read first, into a folder for temporary files.
 """
 
+import collections
+import contextlib
+import errno
 import functools
 import math
 import os
@@ -15,22 +18,22 @@ import pathlib
 import re
 import textwrap
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from cleannet_jax import errors
-from cleannet_jax.data import arrays, files
+from cleannet_jax.data import arrays, files, folders
 from cleannet_jax.data.feature_files import found as found_lib
 
 ENDING = ".shards"
 
 _REMEMBERED, _OPEN = 16, 64
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-_SCHEMES = ("gs", "s3", "abfs", "https", "memory")
-# No more of what fsspec knows: some of it chains or runs other things.
-_URL = re.compile(rf"({'|'.join(_SCHEMES)})://[^:]+")
+_SCHEMES = ("gs", "s3", "abfs", "https")
+# No more of what fsspec knows: some of it chains, takes patterns or runs other things.
+_URL = re.compile(rf"({'|'.join(_SCHEMES)})://[^:*?\[\]]+")
 _TYPES = {"float16": "<f2", "float32": "<f4", "float64": "<f8"}
 # A record is read by itself, and floats hardly get smaller.
 _WRITER, _READER = (
@@ -58,7 +61,7 @@ def open_shards(path: str | os.PathLike, name: str) -> found_lib.Found:
     Raises:
       ArrayError: a file is absent, the index is none, or has no such array.
     """
-    places = _places(found_lib.stamp(path))
+    places = _places(path)
     name = found_lib.choose(places.keys(), name, path=path)
     place = places[name]
     read = functools.partial(_read, f"{path}: {name!r}", place)
@@ -71,7 +74,7 @@ def item_names(path: str | os.PathLike) -> frozenset[str]:
     Raises:
       ArrayError: as `open_shards` does.
     """
-    return frozenset(_places(found_lib.stamp(path)))
+    return frozenset(_places(path))
 
 
 def write_shard(
@@ -83,6 +86,9 @@ def write_shard(
 ) -> None:
     """Writes a shard: its records, then what is in it, each file whole or not at all.
 
+    What is said of an earlier one goes first: old places in new records would be other
+    arrays.
+
     Args:
       folder: that it is written in; the caller syncs it.
       shard: its name.
@@ -91,19 +97,37 @@ def write_shard(
 
     Raises:
       InputError: array_record is absent.
+      OSError: it cannot be written.
     """
     places: dict[str, list[Any]] = {}
     module = _module(folder / shard)
+    listed = folder / f"{shard}.json"
+    if listed.exists():
+        listed.unlink()
+        folders.sync(folder)
     with files.draft_of(folder / f"{shard}.arrayrecord") as path:
         writer = module.ArrayRecordWriter(path, _WRITER)
         try:
             for record, (name, values) in enumerate(named):
                 kind = _TYPES[values.dtype.name]
-                writer.write(np.ascontiguousarray(values, kind).tobytes())
+                content = np.ascontiguousarray(values, kind).tobytes()
+                _written(path, writer.write, content)
                 places[name] = [record, values.dtype.name, *values.shape]
-        finally:
-            writer.close()
-    files.write_json(folder / f"{shard}.json", {"arrays": places, **more})
+        except BaseException:
+            with contextlib.suppress(RuntimeError):
+                writer.close()
+            raise
+        _written(path, writer.close)
+    files.write_json(listed, {"arrays": places, **more})
+
+
+def _written(path: str, write: Callable[..., None], *content: bytes) -> None:
+    """Writes by ArrayRecord, whose errors have words alone."""
+    try:
+        write(*content)
+    except RuntimeError as error:
+        reason = textwrap.shorten(str(error), 200)
+        raise OSError(errno.EIO, reason, path) from None
 
 
 def write_index(path: pathlib.Path, shards: Iterable[str]) -> None:
@@ -111,9 +135,25 @@ def write_index(path: pathlib.Path, shards: Iterable[str]) -> None:
     files.write_json(path, {"shards": list(shards)})
 
 
-@functools.lru_cache(maxsize=_REMEMBERED)
-def _places(stamp: found_lib.Stamp) -> Mapping[str, _Place]:
+def _places(path: str | os.PathLike) -> Mapping[str, _Place]:
     """The arrays of all shards that an index lists."""
+    found = _known(found_lib.stamp(path))
+    if isinstance(found, arrays.ArrayError):
+        raise found
+    return found
+
+
+@functools.lru_cache(maxsize=_REMEMBERED)
+def _known(stamp: found_lib.Stamp) -> Mapping[str, _Place] | arrays.ArrayError:
+    """What an index leads to, or why not: a million videos ask for it."""
+    try:
+        return _listed(stamp)
+    except arrays.ArrayError as error:
+        return error
+
+
+def _listed(stamp: found_lib.Stamp) -> Mapping[str, _Place]:
+    """The arrays of all shards, read anew."""
     index = _json(stamp.path)
     shards, base = index.get("shards"), index.get("at")
     if not isinstance(shards, list) or not all(
@@ -125,7 +165,7 @@ def _places(stamp: found_lib.Stamp) -> Mapping[str, _Place]:
     elif not isinstance(base, str) or not _URL.fullmatch(base):
         raise _unreadable(stamp.path, "'at'", f"a URL: {', '.join(_SCHEMES)}")
     places: dict[str, _Place] = {}
-    for shard in shards:
+    for shard in dict.fromkeys(shards):
         place = os.path.join(base, shard)
         path = _local(f"{place}.json")
         listed = _json(path).get("arrays")
@@ -142,6 +182,7 @@ def _place(shard: str, path: str, name: str, row: Any) -> _Place:
     if (
         not isinstance(row, list)
         or len(row) != 4
+        or not isinstance(row[1], str)
         or row[1] not in _TYPES
         or not all(
             type(one) is int and 0 <= one < 1 << 40 for one in row[::2] + row[3:]
@@ -172,9 +213,11 @@ def _read(called: str, place: _Place) -> np.ndarray:
     """The values of an array."""
     path = f"{place.shard}.arrayrecord"
     try:
+        with _fetching[path]:
+            local = _local(path)
         # Opening is not for several threads at once; reading is.
         with _opening:
-            reader = _reader(found_lib.stamp(_local(path)))
+            reader = _reader(found_lib.stamp(local))
         (record,) = reader.read([place.record])
     except (IndexError, RuntimeError, ValueError) as error:
         reason = textwrap.shorten(str(error), 200)
@@ -192,6 +235,8 @@ def _read(called: str, place: _Place) -> np.ndarray:
 
 
 _opening = threading.Lock()
+# A shard is fetched once, and others meanwhile.
+_fetching: dict[str, threading.Lock] = collections.defaultdict(threading.Lock)
 
 
 @functools.lru_cache(maxsize=_OPEN)
