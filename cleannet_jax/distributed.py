@@ -167,7 +167,7 @@ class _Group:
         atexit.register(_leave, code)
 
     def finish(self) -> None:
-        """Waits until all processes are done; from then on none is missed."""
+        """Waits until all processes are done; one that is gone after that may be."""
         if self.index:
             self._links[0].send(_END)
         for link in self._links:

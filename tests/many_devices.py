@@ -18,26 +18,20 @@ os.environ["XLA_FLAGS"] = (
     " --xla_llvm_disable_expensive_passes=true"
 )
 
+import conftest
 import jax
 import numpy as np
 
-from cleannet_jax import config, experiment, methods, train
+from cleannet_jax import experiment, methods, train
 
-CONFIG = config.Config(
-    anchor_sizes=(4, 8),
-    generator_width=8,
-    num_samples=2,
+CONFIG = dataclasses.replace(
+    conftest.tiny_config.__wrapped__(),
     batch_size=8,
     head_steps=3,
-    head_learning_rate=0.1,
     adam_steps=3,
     w_talc_learning_rate=0.01,
     w_talc_videos=8,
     steps=3,
-    learning_rate=0.01,
-    num_buckets=1,
-    min_attention=0.0,
-    positive_score=-2.0,
 )
 SENT = re.compile(r" (all-\w+|collective-\w+|reduce-scatter)(?:-start)?\(")
 # By method, the numbers of devices beside one.
@@ -57,7 +51,6 @@ def main(data, folder):
     train._train_step = noting
     for method, numbers in METHODS.items():
         made = methods.apply(CONFIG, method)
-        made = dataclasses.replace(made, dataset="tiny")
         dataset = experiment.open_dataset(made, data)
         trained = {}
         for number in (1, *numbers):

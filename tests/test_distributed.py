@@ -273,6 +273,8 @@ def test_slurm_file():
     assert done.returncode == 0
     options = dict(re.findall(r"^#SBATCH --([\w-]+)(?:=(\S+))?$", text, re.MULTILINE))
     processes = int(options["nodes"]) * int(options["ntasks-per-node"])
+    # JAX takes the GPU of a task's number, so that each task has to see them all.
+    assert options["gpu-bind"] == "none"
     (line,) = re.findall(r"^srun .*?(cleannet .*) && exit$", text, re.MULTILINE)
     found = parsed(shlex.split(line))
     assert found.distributed and int(found.batch_size) % processes == 0

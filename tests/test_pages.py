@@ -343,6 +343,7 @@ def test_pages_of_an_ablation(run, tmp_path):
             "--scp: found runs alone, which have SCPs of their own",
         ),
         (("found.json", "--scp", "x"), "x/scp.json: no such file"),
+        (("found.json", "--snippet-seconds", "1"), "of --scp, which is not given"),
     ],
 )
 def test_bad_input_is_one_line(two_videos, tmp_path, monkeypatch, arguments, said):

@@ -320,7 +320,13 @@ def test_annotated_labels_come_first_then_those_of_the_best_detections():
     truth = [("b", 0.0, 1.0), ("a", 0.0, 1.0), ("b", 2.0, 3.0)]
     scores = {"d": float("nan"), "c": 0.9, "a": 0.1, "e": 0.5}
     found = [run.Detection(name, 0.0, 1.0, score) for name, score in scores.items()]
-    assert picture_lib.labels(truth, found) == ["b", "a", "c", "e", "d"]
+    assert picture_lib.labels([label for label, _, _ in truth], found) == [
+        "b",
+        "a",
+        "c",
+        "e",
+        "d",
+    ]
 
 
 def test_without_scp_there_are_bars_alone():

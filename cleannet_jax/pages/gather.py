@@ -9,6 +9,7 @@ whatever the protocol. Those that need one threshold are at the tIoU nearest to
 import collections
 import dataclasses
 import functools
+import math
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ import numpy as np
 
 from cleannet_jax import config as config_lib
 from cleannet_jax import errors, evaluate, logs, methods, results, runs
+from cleannet_jax import run as run_lib
 from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import files, variants
 from cleannet_jax.metrics import average_precision, diagnosis
@@ -143,6 +145,40 @@ class Material:
 def reference(tious: np.ndarray) -> int:
     """Returns the index of the threshold nearest to `REFERENCE`."""
     return int(np.abs(np.asarray(tious) - REFERENCE).argmin())
+
+
+def detections_in(entry: Entry, video_id: str) -> list[run_lib.Detection]:
+    """Returns an entry's detections in a video, the best first."""
+    table, rows = entry.detections, entry.in_videos[video_id].rows
+    assert table is not None and table.scores is not None
+    return [
+        run_lib.Detection(table.labels[label], start, end, score)
+        for label, (start, end), score in zip(
+            table.label[rows].tolist(),
+            table.segments[rows].tolist(),
+            table.scores[rows].tolist(),
+            strict=True,
+        )
+    ]
+
+
+def end_of(
+    video: annotations_lib.Video, found: Sequence[Sequence[run_lib.Detection]]
+) -> float:
+    """Returns where the time axis of a video ends, in seconds.
+
+    Args:
+      video: the annotation; where it has no duration, what was annotated or found
+        last decides.
+      found: the detections of each entry.
+    """
+    if video.duration:
+        return video.duration
+    ends = [
+        *video.segments.ravel().tolist(),
+        *(one.end for own in found for one in own),
+    ]
+    return max((end for end in ends if math.isfinite(end)), default=1.0) or 1.0
 
 
 def gather(

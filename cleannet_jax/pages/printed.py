@@ -6,18 +6,15 @@ them, in the categories that its page shows first.
 
 import dataclasses
 import difflib
-import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from cleannet_jax import errors
-from cleannet_jax.data import annotations as annotations_lib
 from cleannet_jax.data import text
 from cleannet_jax.pages import gather
 from cleannet_jax.pages import signals as signals_lib
 from cleannet_jax.report import picture
-from cleannet_jax.run import Detection
 
 
 def check_video(
@@ -55,13 +52,13 @@ def picture_of(
     """
     video = material.videos[video_id]
     entries = [entry for entry in material.entries if entry.report is not None]
-    found = [_detections(entry, video_id) for entry in entries]
+    found = [gather.detections_in(entry, video_id) for entry in entries]
     rows = zip(video.labels, video.segments.tolist(), strict=True)
     truth = [(label, start, end) for label, (start, end) in rows]
-    wanted = picture.labels(truth, (one for own in found for one in own))[:most]
+    wanted = picture.labels(video.labels, (one for own in found for one in own))[:most]
     bars = picture.Picture(
         title=video_id,
-        duration=_end(video, found),
+        duration=gather.end_of(video, found),
         truth=truth,
         detections=found[0],
         name=entries[0].name,
@@ -81,28 +78,6 @@ def picture_of(
             return dataclasses.replace(drawn, note=note), gaps
         gaps += entry.gaps or [f"{entry.name}: no SCP of this video to show"]
     return bars, gaps
-
-
-def _detections(entry: gather.Entry, video_id: str) -> list[Detection]:
-    """An entry's detections in a video, by falling score."""
-    table = entry.detections
-    assert table is not None and table.scores is not None
-    return [
-        Detection(table.labels[table.label[row]], start, end, float(table.scores[row]))
-        for row in entry.in_videos[video_id].rows
-        for start, end in (table.segments[row].tolist(),)
-    ]
-
-
-def _end(video: annotations_lib.Video, found: Sequence[Sequence[Detection]]) -> float:
-    """Where the time axis ends, in seconds."""
-    if video.duration:
-        return video.duration
-    ends = [
-        *video.segments.ravel().tolist(),
-        *(one.end for own in found for one in own),
-    ]
-    return max((end for end in ends if math.isfinite(end)), default=1.0) or 1.0
 
 
 def _with_signals(

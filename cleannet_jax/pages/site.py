@@ -23,7 +23,7 @@ import pathlib
 import shutil
 import types
 import urllib.parse
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,7 @@ from cleannet_jax.localizers import table
 from cleannet_jax.metrics import diagnosis
 from cleannet_jax.pages import gather, why
 from cleannet_jax.pages import signals as signals_lib
-from cleannet_jax.report import plain
+from cleannet_jax.report import picture, plain
 
 MARK = "report.json"
 _DIGITS = 4
@@ -546,8 +546,8 @@ def _video(
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The data of a video's page, and the rows of its table of instances."""
     entries = [entry for entry in material.entries if entry.report is not None]
-    found = [_detections(entry, video.id) for entry in entries]
-    labels = _labels(video, found)
+    found = [gather.detections_in(entry, video.id) for entry in entries]
+    labels = picture.labels(video.labels, (one for own in found for one in own))
     places = {label: place for place, label in enumerate(labels)}
     shown = labels[:_SHOWN]
     content, truth = [], []
@@ -594,7 +594,7 @@ def _video(
         )
     data = {
         "categories": [_name(label) for label in labels],
-        "duration": _end(video, found),
+        "duration": gather.end_of(video, found),
         "truth": {
             "label": [places[label] for label in video.labels],
             "start": video.segments[:, 0],
@@ -606,46 +606,6 @@ def _video(
         "entries": content,
     }
     return data, truth
-
-
-_Row = tuple[str, float, float, float]
-
-
-def _detections(entry: gather.Entry, video_id: str) -> list[_Row]:
-    """Label, start, end and score of an entry's detections in a video, the best first."""
-    table_ = entry.detections
-    assert table_ is not None and table_.scores is not None
-    rows = entry.in_videos[video_id].rows
-    return [
-        (table_.labels[label], start, end, score)
-        for label, (start, end), score in zip(
-            table_.label[rows].tolist(),
-            table_.segments[rows].tolist(),
-            table_.scores[rows].tolist(),
-            strict=True,
-        )
-    ]
-
-
-def _labels(video: annotations_lib.Video, found: Sequence[Iterable[_Row]]) -> list[str]:
-    """The categories of a video, annotated ones first, then by their best detection."""
-    best: dict[str, float] = {}
-    for rows in found:
-        for label, _, _, score in rows:
-            best[label] = max(best.get(label, -math.inf), score)
-    ranked = sorted(best, key=lambda label: -best[label])
-    return list(dict.fromkeys([*video.labels, *ranked]))
-
-
-def _end(video: annotations_lib.Video, found: Sequence[Iterable[_Row]]) -> float:
-    """Where the time axis ends, in seconds."""
-    if video.duration:
-        return video.duration
-    ends = [
-        *video.segments.ravel().tolist(),
-        *(row[2] for rows in found for row in rows),
-    ]
-    return max((end for end in ends if math.isfinite(end)), default=1.0) or 1.0
 
 
 def _signals(

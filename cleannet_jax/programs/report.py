@@ -177,6 +177,11 @@ def _scores(parsed: argparse.Namespace) -> Any:
     from cleannet_jax.pages import signals
 
     if not parsed.scp:
+        if parsed.snippet_seconds is not None or parsed.offset_seconds:
+            raise errors.InputError(
+                "--snippet-seconds, --offset-seconds: are of the snippets of --scp, which"
+                " is not given"
+            )
         return None
     if all(pathlib.Path(place).is_dir() for place in parsed.inputs):
         raise errors.InputError(

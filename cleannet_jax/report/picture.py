@@ -191,6 +191,11 @@ class Picture:
     others: Sequence[tuple[str, Sequence[run.Detection]]] = ()
     note: str = ""
 
+    @property
+    def annotated(self) -> list[str]:
+        """The label of each annotated action."""
+        return [label for label, _, _ in self.truth]
+
     def __post_init__(self) -> None:
         if not self.duration > 0:
             raise ValueError(f"found {self.duration} s, expected a duration")
@@ -214,18 +219,15 @@ class Picture:
             raise ValueError("found one of SCP and edgeness, expected both or neither")
 
 
-def labels(
-    truth: Iterable[tuple[str, float, float]], detections: Iterable[run.Detection]
-) -> list[str]:
+def labels(annotated: Iterable[str], detections: Iterable[run.Detection]) -> list[str]:
     """Returns the categories of a video: annotated ones, then by the best detection.
 
     Args:
-      truth: (label, start, end) of each annotated action.
+      annotated: label of each annotated action.
       detections: in any order.
     """
-    annotated = [label for label, _, _ in truth]
     best = sorted(detections, key=_falling)
-    return list(dict.fromkeys(annotated + [found.label for found in best]))
+    return list(dict.fromkeys([*annotated, *(found.label for found in best)]))
 
 
 def _falling(found: run.Detection) -> float:
@@ -343,7 +345,7 @@ def _rows(picture: Picture, layout: Layout) -> tuple[list[_Row], int]:
     """The rows of bars, annotated categories first, and how many detections they have."""
     runs = [(picture.name, picture.detections), *picture.others]
     best = [(name, _best(found, picture.duration, layout)) for name, found in runs]
-    kept = labels(picture.truth, (one for _, found in best for one in found))
+    kept = labels(picture.annotated, (one for _, found in best for one in found))
     rows = []
     for label in kept[: layout.rows]:
         truth = [(start, end) for name, start, end in picture.truth if name == label]
@@ -419,7 +421,7 @@ def _shown(picture: Picture, layout: Layout) -> list[int]:
     if picture.shown is not None:
         return list(picture.shown)
     places = {label: index for index, label in enumerate(picture.categories)}
-    wanted = labels(picture.truth, picture.detections)
+    wanted = labels(picture.annotated, picture.detections)
     known = [places[label] for label in wanted if label in places]
     if not known and len(picture.categories):
         known = [int(np.nan_to_num(picture.scp).max(axis=0).argmax())]
