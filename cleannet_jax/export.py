@@ -107,7 +107,7 @@ def _check_serialises() -> None:
     except ImportError:
         raise errors.InputError(
             "flatbuffers: found none, expected it, JAX serialises programs with it: pip"
-            " install flatbuffers"
+            " install 'cleannet_jax[export]'"
         ) from None
 
 
