@@ -294,8 +294,8 @@ def _suppress(
 
     The best few proposals, of which most that are kept come, are taken a block at a
     time: what of a block overlaps nothing kept before competes within the block, and
-    what is left is kept. If they were too few, the best of the rest is searched for
-    again and again. Both are the greedy choice.
+    what is left is kept. If they were too few, so are the best few of the rest that
+    overlap nothing kept, again and again. All of it is the greedy choice.
     """
     segments, scores = (
         sharding.varying_like(x, segments, scores) for x in (segments, scores)
@@ -308,59 +308,45 @@ def _suppress(
     else:  # A symbol of `jax.export`, for any number.
         segments = jnp.pad(segments, [(0, few), (0, 0)])
         scores = jnp.pad(scores, (0, few), constant_values=-jnp.inf)
-    # XLA sorts everything if it sees that more is done with them.
-    found = map(jax.lax.optimization_barrier, jax.lax.top_k(scores, few))
-    values, order = found
     # A block may be written behind the last place; and chunks are whole.
     room = -(-(max_outputs + _BLOCK) // _CHUNK) * _CHUNK
-    start = jax.tree.map(
+    count, kept = jax.tree.map(
         lambda x: sharding.varying_like(x, segments, scores),
         (jnp.int32(0), _nothing(segments, scores, room)),
     )
-    count, kept = _take_blocks(
-        segments[order], values, start, max_tiou=max_tiou, max_outputs=max_outputs
-    )
-    if few != size:
-        # Among equal scores the earlier come first.
-        last, place = values[-1], order[-1]
-        index = jnp.arange(scores.shape[0])
-        seen = (scores > last) | ((scores == last) & (index <= place))
-        rest = jnp.where(seen, -jnp.inf, scores)
-        kept = _take_rest(
-            segments, rest, (count, kept), max_tiou=max_tiou, max_outputs=max_outputs
-        )
-    return jax.tree.map(lambda x: x[:max_outputs], kept)
-
-
-def _take_rest(segments, remaining, start, *, max_tiou, max_outputs) -> Kept:
-    """What is kept in the end, where proposals [P] with their scores remain."""
 
     def unfinished(carry):
         count, remaining, _ = carry
         return (count < max_outputs) & jnp.any(remaining > -jnp.inf)
 
-    def without_overlap(remaining, one):
-        overlap = segment_ops.tiou(segments, one)
-        return jnp.where(overlap > max_tiou, -jnp.inf, remaining)
-
-    def keep_best(carry):
-        count, remaining, kept = carry
-        best = jnp.argmax(remaining)
-        kept = Kept(
-            kept.segments.at[count].set(segments[best]),
-            kept.scores.at[count].set(remaining[best]),
+    def take_best(carry):
+        before, remaining, kept = carry
+        # XLA sorts everything if it sees that more is done with them.
+        found = map(jax.lax.optimization_barrier, jax.lax.top_k(remaining, few))
+        values, order = found
+        count, kept = _take_blocks(
+            segments[order],
+            values,
+            (before, kept),
+            max_tiou=max_tiou,
+            max_outputs=max_outputs,
         )
-        # The best one is removed by name: an empty segment overlaps nothing, itself
-        # included.
-        remaining = without_overlap(remaining, segments[best])
-        return count + 1, remaining.at[best].set(-jnp.inf), kept
+        # Among equal scores the earlier come first.
+        last, index = values[-1], jnp.arange(scores.shape[0])
+        seen = (remaining > last) | ((remaining == last) & (index <= order[-1]))
+        remaining = jnp.where(seen, -jnp.inf, remaining)
 
-    count, kept = start
-    known = jnp.where(unfinished((count, remaining, kept)), count, 0)
-    remaining = jax.lax.fori_loop(
-        0, known, lambda i, left: without_overlap(left, kept.segments[i]), remaining
-    )
-    return jax.lax.while_loop(unfinished, keep_best, (count, remaining, kept))[2]
+        def without_overlap(place, remaining):
+            overlap = segment_ops.tiou(segments, kept.segments[place])
+            return jnp.where(overlap > max_tiou, -jnp.inf, remaining)
+
+        # Once no more are wanted, what remains is of no matter.
+        end = jnp.where(count < max_outputs, count, before)
+        remaining = jax.lax.fori_loop(before, end, without_overlap, remaining)
+        return count, remaining, kept
+
+    kept = jax.lax.while_loop(unfinished, take_best, (count, scores, kept))[2]
+    return jax.tree.map(lambda x: x[:max_outputs], kept)
 
 
 def _take_blocks(
