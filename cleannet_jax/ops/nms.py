@@ -340,8 +340,8 @@ def _suppress(
             overlap = segment_ops.tiou(segments, kept.segments[place])
             return jnp.where(overlap > max_tiou, -jnp.inf, remaining)
 
-        # Once no more are wanted, what remains is of no matter.
-        end = jnp.where(count < max_outputs, count, before)
+        # If the search ends, what remains is of no matter.
+        end = jnp.where(unfinished((count, remaining, kept)), count, before)
         remaining = jax.lax.fori_loop(before, end, without_overlap, remaining)
         return count, remaining, kept
 
