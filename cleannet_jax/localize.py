@@ -130,6 +130,7 @@ def localize_video(
       predictions: of the valid snippets; None to compute them.
       second: in snippets, which the traps of published recipes read.
     """
+    features = jax.device_put(features)  # Once for both programs.
     if predictions is None:
         padded = predict_padded(params["head"], features, length, streams, config)
     else:

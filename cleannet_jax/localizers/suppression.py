@@ -81,6 +81,8 @@ def suppress(
         tiou = how.value if how.kind == "hard" else 1.0
         one = functools.partial(nms.suppress, max_tiou=tiou)
     one = functools.partial(one, max_outputs=max_outputs)
-    return jax.vmap(one, in_axes=(0 if segments.ndim == 3 else None, 0))(
-        segments, scores
-    )
+    # One after the other: most categories have nothing to suppress, and together all
+    # of them would wait for the slowest, and lose the branches that spare work.
+    if segments.ndim == 3:
+        return jax.lax.map(lambda pair: one(*pair), (segments, scores))
+    return jax.lax.map(functools.partial(one, segments), scores)
