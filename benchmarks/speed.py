@@ -11,9 +11,9 @@ to give the same before they are timed; what is not installed is left out. The f
 the time of as much arithmetic at the rate of a matrix product of that shape, and of as
 many bytes at that of a copy, both measured in the same turns.
 
-Parts: evaluator; train, a step of stage 2 on one video; infer, from features to
-detections; suppress; map; network, of extraction; videos, whole training and
-localization; start, of processes; memory.
+Parts: evaluator; train, a step of stage 2 on one video; w_talc, a step of W-TALC on its
+batch; infer, from features to detections; suppress; map; network, of extraction; videos,
+whole training and localization; start, of processes; memory.
 """
 
 import argparse
@@ -42,11 +42,13 @@ from cleannet_jax import config as config_lib
 from cleannet_jax import localize, methods, sample, streams, train
 from cleannet_jax.configs import activitynet12, thumos14
 from cleannet_jax.data import pipeline
+from cleannet_jax.models import w_talc
 from cleannet_jax.ops import nms
 
 try:
     import torch
     import torch_cleannet
+    import torch_w_talc
 except ImportError:
     torch = None
 
@@ -204,6 +206,69 @@ def check_train(video: Video, stage: train.Stage, host: dict[str, Any]) -> None:
     found.backward()
     np.testing.assert_allclose(found.detach(), value, rtol=1e-5)
     slopes = torch_cleannet.gradients(params)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5),
+        slopes,
+        jax.device_get(expected),
+    )
+
+
+def time_w_talc(rounds: int) -> Iterator[tuple[str, dict]]:
+    """Ten videos a batch, of as many snippets as are taken, three pairs among them."""
+    # Of the first layer, forwards and backwards.
+    both = jax.jit(lambda x, w: (hidden := x @ w, x.T @ (hidden * 2)))
+    for _, categories, config in VIDEOS:
+        config = methods.apply(config, "w_talc")
+        stage = train.Stage("head", config, STREAMS)
+        params = train.create_classifier_params(
+            jax.random.key(0), STREAMS, categories, config
+        )
+        count, snippets = config.w_talc_videos, config.w_talc_snippets
+        rng = np.random.default_rng(0)
+        batch = {
+            "features": np.abs(rng.normal(size=(count, snippets, STREAMS.width))),
+            "labels": np.eye(categories)[[0, 0, 1, 1, 2, 2, *range(3, count - 3)]],
+        }
+        batch = {name: value.astype(np.float32) for name, value in batch.items()}
+        batch["length"] = np.full(count, snippets, np.int32)
+        state = [train.create_train_state(stage, params)]
+
+        def ours(state=state, batch=batch, stage=stage):
+            state[0], metrics = train.train_step(state[0], batch, stage)
+            return jax.block_until_ready(metrics)
+
+        tasks: Tasks = {"ours": ours}
+        if torch:
+            host = jax.device_get(params)
+            tensors = [torch.from_numpy(batch[n]) for n in ("features", "labels")]
+            check_w_talc(params, batch, tensors)
+            torch.compiler.reset()
+            for name, compiled in (("PyTorch", False), ("PyTorch, compiled", True)):
+                training = torch_w_talc.Training(
+                    host, config.w_talc_learning_rate, compiled=compiled
+                )
+                tasks[name] = functools.partial(training.step, *tensors)
+        flat = jnp.asarray(batch["features"].reshape(-1, STREAMS.width))
+        given = flat, params["hidden"]["kernel"]
+        tasks["floor"] = lambda given=given: jax.block_until_ready(both(*given))
+        gflop = 4 * len(flat) * STREAMS.width**2 / 1e9
+        title = f"W-TALC's step, N {categories}, {count} videos ({gflop:.0f} GFLOP)"
+        yield title, times_of(tasks, rounds)
+
+
+def check_w_talc(params: Any, batch: dict[str, np.ndarray], given: list[Any]) -> None:
+    """Raises unless loss and gradients without dropout are those of PyTorch."""
+    loss = jax.jit(
+        jax.value_and_grad(
+            lambda p: w_talc.loss(p, jax.device_put(batch), None, STREAMS)[0]
+        )
+    )
+    value, expected = loss(params)
+    tensors = torch_cleannet.tensors(jax.device_get(params))
+    found = torch_w_talc.loss(tensors, *given, dropout=0.0)
+    found.backward()
+    np.testing.assert_allclose(found.detach(), value, rtol=1e-5)
+    slopes = torch_cleannet.gradients(tensors)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5),
         slopes,
@@ -484,6 +549,7 @@ def print_part(title: str, found: dict[str, Summary]) -> None:
 PARTS: dict[str, Callable[[int], Iterator[tuple[str, dict]]]] = {
     "evaluator": time_evaluator,
     "train": time_train,
+    "w_talc": time_w_talc,
     "infer": time_infer,
     "suppress": time_suppress,
     "map": time_map,

@@ -1,6 +1,7 @@
 """Every classifier: its losses by hand and against PyTorch, and what it predicts."""
 
 import dataclasses
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -290,6 +291,44 @@ def test_co_activity_loss_by_hand():
         swapped, activations, jnp.array([[1.0], [0.0]]), masks
     )
     assert alone == 0
+
+
+@pytest.mark.parametrize("labels_of_each", [1, 6], ids=["few pairs", "many pairs"])
+def test_co_activity_loss_of_many_categories_against_numpy(labels_of_each):
+    # Of more categories than videos those with a pair are taken apart, if they are few.
+    rng = np.random.default_rng(labels_of_each)
+    videos, snippets, width, categories = 4, 9, 5, 12
+    hidden = rng.normal(size=(videos, snippets, width))
+    activations = rng.normal(size=(videos, snippets, categories))
+    labels = np.zeros((videos, categories))
+    labels[:, :labels_of_each] = 1
+    labels[0, -1] = 1
+    lengths = [9, 4, 7, 9]
+    masks = np.arange(snippets) < np.array(lengths)[:, None]
+
+    def distance(a, b):
+        return 1 - a @ b / np.linalg.norm(a) / np.linalg.norm(b)
+
+    def regions(video, category):
+        x, a = hidden[video, : lengths[video]], activations[video, : lengths[video]]
+        weights = np.exp(a[:, category]) / np.exp(a[:, category]).sum()
+        return weights @ x, (1 - weights) @ x / (lengths[video] - 1)
+
+    means = []
+    for category in range(labels_of_each):
+        pairs = []
+        for m, n in itertools.combinations(range(videos), 2):
+            (high_m, low_m), (high_n, low_n) = (
+                regions(m, category),
+                regions(n, category),
+            )
+            same = distance(high_m, high_n) + 0.5
+            pairs.append(max(0, same - distance(high_m, low_n)) / 2)
+            pairs[-1] += max(0, same - distance(low_m, high_n)) / 2
+        means.append(np.mean(pairs))
+    arrays = (jnp.asarray(x, jnp.float32) for x in (hidden, activations, labels))
+    found = w_talc.co_activity_loss(*arrays, jnp.asarray(masks))
+    np.testing.assert_allclose(found, np.mean(means), rtol=1e-5)
 
 
 def test_instance_loss_by_hand():

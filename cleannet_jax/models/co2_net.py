@@ -251,13 +251,8 @@ def instance_loss(
       labels: [N + 1], positive for the video's classes.
       mask: [T] bool.
     """
-    scores = pooling.top_mean(activations, mask, count=_count(mask, TRAINING_SHARE))
+    scores = pooling.top_mean(activations, mask, share=TRAINING_SHARE, round_up=False)
     return jnp.sum(losses.classification_loss(jax.nn.log_softmax(scores), labels))
-
-
-def _count(mask: jax.Array, share: int) -> jax.Array:
-    """How many snippets are one of `share`, at least one."""
-    return jnp.maximum(jnp.sum(mask) // share, 1)
 
 
 def _disagreement(attentions: jax.Array) -> jax.Array:
@@ -286,7 +281,7 @@ def predict(
     outputs = _apply(params, features, mask, streams)
     attention = jnp.where(mask, jnp.mean(outputs.attentions, axis=-1), 0)
     weighted = attention[:, None] * outputs.activations
-    scores = pooling.top_mean(weighted, mask, count=_count(mask, LOCALIZATION_SHARE))
+    scores = pooling.top_mean(weighted, mask, share=LOCALIZATION_SHARE, round_up=False)
     least = jnp.finfo(attention.dtype).tiny
     return predictions.SnippetPredictions(
         scp=attention[:, None] * jax.nn.softmax(outputs.activations)[:, :-1],

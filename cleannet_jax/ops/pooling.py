@@ -82,7 +82,11 @@ def smoothed(values: jax.Array, *, width: int, length: jax.Array | int) -> jax.A
 
 
 def top_mean(
-    values: jax.Array, mask: jax.Array, *, count: jax.Array | None = None
+    values: jax.Array,
+    mask: jax.Array,
+    *,
+    share: int = INSTANCE_SHARE,
+    round_up: bool = True,
 ) -> jax.Array:
     """Multiple-instance pooling: the mean of the largest T / 8 values, rounded up.
 
@@ -92,17 +96,19 @@ def top_mean(
     Args:
       values: [T, N].
       mask: [T] bool; T is the number of true entries.
-      count: k, if it is another, up to T.
+      share: one of how many snippets counts.
+      round_up: if not, k is rounded down, and one at least.
 
     Returns:
       [N], zero without any snippet.
     """
     chex.assert_rank([values, mask], [2, 1])
     chex.assert_equal_shape_prefix([values, mask], 1)
-    if count is None:
-        count = -(-jnp.sum(mask) // INSTANCE_SHARE)
+    number = jnp.sum(mask)
+    count = -(-number // share) if round_up else jnp.maximum(number // share, 1)
     hidden = jnp.where(mask[:, None], values, -jnp.inf)
-    ranked = jnp.sort(hidden, axis=0, descending=True)
-    counted = jnp.arange(values.shape[0]) < count
-    total = jnp.sum(jnp.where(counted[:, None], ranked, 0), axis=0)
+    # A full sort takes six times as long on a CPU.
+    best, _ = jax.lax.top_k(hidden.T, -(-values.shape[0] // share))
+    counted = jnp.arange(best.shape[1]) < jnp.minimum(count, number)
+    total = jnp.sum(jnp.where(counted, best, 0), axis=1)
     return total / jnp.maximum(count, 1)
