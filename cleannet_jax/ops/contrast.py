@@ -288,15 +288,16 @@ def _scores_of(scp, proposals, length, *, window, names) -> dict[str, jax.Array]
     if "contrast" in names:
         together = integral.integrate((psi, psi - edge / 2, psi + edge / 2))
 
+    back = 1 / factor  # Exact: a power of two.
+
     def score(name):
         if name == "oic":
             end = psi.shape[0] if length is None else length
-            return _inside_the_video(alone, start, extent, valid, end)
+            return _inside_the_video(alone, start, extent, valid, end) * back
         sums = together if name == "contrast" else alone
-        return integral.weighted_means(_REGIONS[name], sums, start, extent, valid)
+        return integral.weighted_means(_REGIONS[name], sums, start, extent, valid, back)
 
-    back = 1 / factor  # Exact: a power of two.
-    return {name: (score(name) * back).reshape(shape) for name in names}
+    return {name: score(name).reshape(shape) for name in names}
 
 
 def _of_nothing(psi, proposals) -> jax.Array:

@@ -107,10 +107,11 @@ def weighted_means(
     start: jax.Array,
     length: jax.Array,
     valid: jax.Array,
+    scale: jax.Array | float = 1.0,
 ) -> jax.Array:
     """The weighted sum of the means of signals, each over one region of a proposal.
 
-    Σ_r weight_r / (b_r − a_r) ∫ signal_r over [a_r, b_r], where a_r and b_r are
+    scale · Σ_r weight_r / (b_r − a_r) ∫ signal_r over [a_r, b_r], where a_r and b_r are
     start + length · (the region's start and end). The derivatives are exact where no
     bound lies on the border of a snippet.
 
@@ -120,25 +121,28 @@ def weighted_means(
       start: [P] finite, in snippets.
       length: [P] positive and finite, in snippets.
       valid: [P] bool; the others get -inf.
+      scale: of the results, whose derivative in it is taken for zero. To multiply them
+        afterwards is one more pass over all of them.
 
     Returns:
       [P, ...] in the unit of the signals.
     """
 
-    def lookup(integral, start, length, valid):
+    def lookup(integral, start, length, valid, scale):
         bounds = _bounds(regions, integral, start, length)
-        means = _means(regions, integral, bounds, length)
+        means = _means(regions, integral, bounds, length) * scale
         return jnp.where(_rows(valid, means), means, -jnp.inf)
 
-    return apart(lookup)(integral, start, length, valid)
+    scale = jnp.asarray(scale, integral.signal.dtype)
+    return apart(lookup)(integral, start, length, valid, scale)
 
 
 @functools.partial(weighted_means.defjvp, symbolic_zeros=True)
 def _weighted_means_jvp(regions, primals, tangents):
     """Slopes in start and end: look-ups of the signals at the bounds."""
-    integral, start, length, valid = primals
-    d_integral, d_start, d_length, _ = tangents
-    value = weighted_means(regions, integral, start, length, valid)
+    integral, start, length, valid, scale = primals
+    d_integral, d_start, d_length, *_ = tangents
+    value = weighted_means(regions, integral, start, length, valid, scale)
     means = jnp.where(_rows(valid, value), value, 0)
     bounds = _bounds(regions, integral, start, length)
     tangent = jnp.zeros_like(value)
@@ -147,13 +151,13 @@ def _weighted_means_jvp(regions, primals, tangents):
         # One after the other, each from the one before, so that no more of them are
         # in memory at a time than need be.
         end_slope = apart(functools.partial(_end_slope, regions))
-        end_slope = end_slope(integral, bounds, length, means)
+        end_slope = end_slope(integral, bounds, length, means, scale)
         start_slope = apart(functools.partial(_start_slope, regions))
-        start_slope = start_slope(integral, bounds, length, end_slope)
+        start_slope = start_slope(integral, bounds, length, end_slope, scale)
         tangent += _rows(d_start, value) * start_slope
         tangent += _rows(d_start + d_length, value) * end_slope
     if not _all_zero(d_integral):
-        d_means = _means(regions, _instantiated(d_integral), bounds, length)
+        d_means = _means(regions, _instantiated(d_integral), bounds, length) * scale
         tangent += jnp.where(_rows(valid, value), d_means, 0)
     return value, tangent
 
@@ -208,7 +212,7 @@ def _between(integral, signal, row, fraction) -> jax.Array:
     return coarse + (fine(row[1], fraction[1]) - fine(row[0], fraction[0]))
 
 
-def _end_slope(regions, integral, bounds, length, means) -> jax.Array:
+def _end_slope(regions, integral, bounds, length, means, scale) -> jax.Array:
     """The derivative of the weighted means as proposals grow at their ends: [P, ...]."""
     slope = sum(
         _density(region) * place * _snippets(integral.signal, region.signal, row)
@@ -216,17 +220,17 @@ def _end_slope(regions, integral, bounds, length, means) -> jax.Array:
         for place, row in zip((-region.start, region.end), rows, strict=True)
         if place
     )
-    return (slope - means) / _rows(length, slope)
+    return (slope * scale - means) / _rows(length, slope)
 
 
-def _start_slope(regions, integral, bounds, length, end_slope) -> jax.Array:
+def _start_slope(regions, integral, bounds, length, end_slope, scale) -> jax.Array:
     """The derivative as proposals shift, less that as their ends do: [P, ...]."""
     slope = sum(
         sign * _density(region) * _snippets(integral.signal, region.signal, row)
         for region, rows in zip(regions, bounds.row, strict=True)
         for sign, row in zip((-1, 1), rows, strict=True)
     )
-    return slope / _rows(length, slope) - end_slope
+    return slope * scale / _rows(length, slope) - end_slope
 
 
 def _density(region: Region) -> float:
