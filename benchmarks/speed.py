@@ -281,12 +281,16 @@ def time_infer(rounds: int) -> Iterator[tuple[str, dict]]:
         video = make_video(*size)
         features = video.batch["features"]
 
-        def ours(video=video, features=features):
+        def ours(features, video=video):
             return localize.localize_video(
                 video.params, features, video.length, STREAMS, video.config
             )
 
-        tasks: Tasks = {"ours": ours}
+        placed = jax.device_put(features)
+        tasks: Tasks = {
+            "ours": functools.partial(ours, placed),
+            "ours, from NumPy": functools.partial(ours, features),
+        }
         if torch:
             torch.compiler.reset()
             most = methods.most_categories(video.config, video.num_categories)
@@ -300,7 +304,9 @@ def time_infer(rounds: int) -> Iterator[tuple[str, dict]]:
                 )
                 tasks[name] = functools.partial(inference, torch.from_numpy(features))
             expected = np.concatenate([scores for _, _, scores in tasks["PyTorch"]()])
-            np.testing.assert_allclose(ours().scores, expected, rtol=1e-3, atol=1e-3)
+            np.testing.assert_allclose(
+                tasks["ours"]().scores, expected, rtol=1e-3, atol=1e-3
+            )
         tasks["floor"], text = floor(video, training=False)
         title = f"inference, T {size[0]}, N {size[1]} ({text})"
         yield title, times_of(tasks, rounds)
@@ -351,39 +357,53 @@ def time_network(rounds: int) -> Iterator[tuple[str, dict]]:
 
 
 def time_videos(rounds: int) -> Iterator[tuple[str, dict]]:
-    """Of the sample, a video: all that training does, the step alone; and localization."""
+    """Of the sample, a video: all that training does, the step alone; and localization.
+
+    Its features are written to files first.
+    """
     for name, config in (("thumos14", VIDEOS[0][2]), ("activitynet12", VIDEOS[1][2])):
-        config = dataclasses.replace(config, steps=40, checkpoint_every=1000)
-        dataset = sample.sample_dataset(name, seed=0)
-        number = len(dataset.categories)
-        key = jax.random.key(0)
-        classifier = methods.classifier(config)
-        head = classifier.finish(
-            train.create_classifier_params(key, dataset.streams, number, config),
-            dataset.streams,
-        )
-        generator = train.create_generator_params(key, dataset.streams.width, config)
-        params = {"head": head, "generator": generator}
-        whole = functools.partial(train_seconds, params, dataset, config)
-        alone = functools.partial(step_seconds, params, dataset, config)
-        ids = dataset.evaluation_ids[:40]
-        model = localize.Model(config, params)
+        with tempfile.TemporaryDirectory() as place:
+            yield from time_dataset(name, config, pathlib.Path(place), rounds)
 
-        def localized(model=model, dataset=dataset, ids=ids):
-            began = time.perf_counter()
-            localize.localize([model], dataset, ids)
-            return (time.perf_counter() - began) / len(ids)
 
-        for one in (whole, alone, localized):
-            one()  # Compiles.
-        times: dict[str, list[float]] = {"ours": [], "steps alone": []}
-        located = []
-        for _ in range(max(rounds // 3, 2)):
-            times["ours"].append(whole())
-            times["steps alone"].append(alone())
-            located.append(localized())
-        yield f"training on the sample of {name}, a video", times
-        yield f"localization in the sample of {name}, a video", {"ours": located}
+def time_dataset(
+    name: str, config: config_lib.Config, place: pathlib.Path, rounds: int
+) -> Iterator[tuple[str, dict]]:
+    """Times of one sample whose features are files in a folder."""
+    made = sample.sample_dataset(name, seed=0)
+    for video_id in made.ids:
+        np.save(place / f"{video_id}.npy", made.read(video_id))
+    dataset = dataclasses.replace(made, read=lambda one: np.load(place / f"{one}.npy"))
+    config = dataclasses.replace(config, steps=40, checkpoint_every=1000)
+    number = len(dataset.categories)
+    key = jax.random.key(0)
+    classifier = methods.classifier(config)
+    head = classifier.finish(
+        train.create_classifier_params(key, dataset.streams, number, config),
+        dataset.streams,
+    )
+    generator = train.create_generator_params(key, dataset.streams.width, config)
+    params = {"head": head, "generator": generator}
+    whole = functools.partial(train_seconds, params, dataset, config)
+    alone = functools.partial(step_seconds, params, dataset, config)
+    ids = dataset.evaluation_ids[:40]
+    model = localize.Model(config, params)
+
+    def localized():
+        began = time.perf_counter()
+        localize.localize([model], dataset, ids)
+        return (time.perf_counter() - began) / len(ids)
+
+    for one in (whole, alone, localized):
+        one()  # Compiles.
+    times: dict[str, list[float]] = {"ours": [], "steps alone": []}
+    located = []
+    for _ in range(max(rounds // 3, 2)):
+        times["ours"].append(whole())
+        times["steps alone"].append(alone())
+        located.append(localized())
+    yield f"training on the sample of {name}, a video", times
+    yield f"localization in the sample of {name}, a video", {"ours": located}
 
 
 def train_seconds(params: Any, dataset: Any, config: config_lib.Config) -> float:
