@@ -394,7 +394,7 @@ def train_stage(
             logged = _is_logged(stage, step)
             stopping = _stop_signal(stop, logged)
             if logged or stopping:
-                values = {name: float(value) for name, value in metrics.items()}
+                values = {k: float(v) for k, v in jax.device_get(metrics).items()}
                 _check_finite(values, f"{run}: stage {stage.name}", checked, step)
                 checked = step
             # A stop leaves no line of its own: the log does not show where it was.
@@ -459,7 +459,7 @@ def mesh_of(stage: Stage) -> Mesh | None:
 
 
 def placed(tree: Any, mesh: Mesh | None, spec: PartitionSpec) -> Any:
-    """A tree on the devices of a mesh, or as it is where there is none.
+    """A tree on the devices of a mesh, or on one device where there is none.
 
     Args:
       tree: arrays; of what is shared out, the part of this process.
@@ -467,7 +467,7 @@ def placed(tree: Any, mesh: Mesh | None, spec: PartitionSpec) -> Any:
       spec: how the first axis is shared out; scalars never are.
     """
     if mesh is None:
-        return tree
+        return jax.device_put(tree)
     return jax.tree.map(
         lambda leaf: jax.make_array_from_process_local_data(
             NamedSharding(mesh, spec if np.ndim(leaf) else PartitionSpec()),

@@ -1,3 +1,4 @@
+import contextlib
 import dataclasses
 import json
 import os
@@ -163,6 +164,25 @@ def test_one_video_moves_proposals_by_no_more_than_the_bound(tiny_config, datase
     moved = jax.tree.map(lambda a, b: a - b, before, state.params["generator"])
     norm = np.sqrt(sum(np.sum(leaf**2) for leaf in leaves(moved)))
     np.testing.assert_allclose(norm, 1e-3, rtol=1e-3)
+
+
+def test_the_loop_copies_nothing_unasked(tiny_config, dataset, tmp_path, monkeypatch):
+    # Of a device that is not the host every such copy would wait for it. On a CPU JAX
+    # only notices those to the device.
+    short = dataclasses.replace(tiny_config, steps=4, log_every=2)
+    stage, state = cleannet_state(short, dataset)
+    taken, step = [], train.train_step
+    with contextlib.ExitStack() as stack:
+
+        def guarded(*arguments):
+            if not taken:
+                stack.enter_context(jax.transfer_guard("disallow"))
+            taken.append(arguments)
+            return step(*arguments)
+
+        monkeypatch.setattr(train, "train_step", guarded)
+        train.train_stage(stage, state.params, dataset, tmp_path)
+    assert len(taken) == 4
 
 
 def test_stopping_anywhere_gives_the_same_parameters(tiny_config, dataset, tmp_path):
