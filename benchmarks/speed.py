@@ -203,12 +203,18 @@ def check_train(video: Video, stage: train.Stage, host: dict[str, Any]) -> None:
         config=video.config,
         streams=len(STREAMS),
     )
+    check_same(found, params, value, expected)
+
+
+def check_same(
+    found: Any, params: dict[str, Any], value: jax.Array, expected: Any
+) -> None:
+    """Raises unless a loss and its gradients are those of PyTorch, the first two."""
     found.backward()
     np.testing.assert_allclose(found.detach(), value, rtol=1e-5)
-    slopes = torch_cleannet.gradients(params)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5),
-        slopes,
+        torch_cleannet.gradients(params),
         jax.device_get(expected),
     )
 
@@ -266,14 +272,7 @@ def check_w_talc(params: Any, batch: dict[str, np.ndarray], given: list[Any]) ->
     value, expected = loss(params)
     tensors = torch_cleannet.tensors(jax.device_get(params))
     found = torch_w_talc.loss(tensors, *given, dropout=0.0)
-    found.backward()
-    np.testing.assert_allclose(found.detach(), value, rtol=1e-5)
-    slopes = torch_cleannet.gradients(tensors)
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5),
-        slopes,
-        jax.device_get(expected),
-    )
+    check_same(found, tensors, value, expected)
 
 
 def time_infer(rounds: int) -> Iterator[tuple[str, dict]]:

@@ -124,6 +124,27 @@ def test_derivative_in_the_signal_is_the_share_of_each_snippet():
     np.testing.assert_allclose(shares, [0, 0.375, 0.5, 0.125, 0], atol=1e-7)
 
 
+def test_a_scale_multiplies_values_and_derivatives():
+    signals = jnp.array([0.0, 4.0, 3.0, 1.0, 9.0]), jnp.arange(5.0)
+    regions = (integral.Region(2, 0, 0, 1), integral.Region(-0.5, 1, -0.25, 0.5))
+
+    def value(start, length, signals, scale):
+        one, valid = jnp.array([1.0]), jnp.ones(1, bool)
+        sums = integral.integrate(signals)
+        operands = start * one, length * one, valid, scale
+        return integral.weighted_means(regions, sums, *operands)[0]
+
+    for jacobian in (jax.jacfwd, jax.jacrev):
+        found = jacobian(value, (0, 1, 2))(1.5, 2.0, signals, 0.25)
+        plain = jacobian(value, (0, 1, 2))(1.5, 2.0, signals, 1.0)
+        assert all(jnp.any(leaf) for leaf in jax.tree.leaves(plain))
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b / 4, rtol=1e-6), found, plain
+        )
+    pair = value(1.5, 2.0, signals, 0.25), value(1.5, 2.0, signals, 1.0)
+    np.testing.assert_allclose(pair[0], pair[1] / 4, rtol=1e-6)
+
+
 def test_apart_changes_neither_values_nor_derivatives():
     def function(x, y):
         return jnp.sin(x) * y

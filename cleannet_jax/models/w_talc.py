@@ -41,7 +41,7 @@ INSTANCE_LOSS_WEIGHT = 0.5
 
 
 class Network(nn.Module):
-    """Features [T, D] to X [T, 2D] and class activations A [T, N].
+    """Features [T, D] to X [T, D] and class activations A [T, N].
 
     Attributes:
       num_categories: N.
@@ -53,7 +53,7 @@ class Network(nn.Module):
     def __call__(
         self, features: jax.Array, kept: jax.Array | None = None
     ) -> tuple[jax.Array, jax.Array]:
-        """Returns X and A; units of X that are not kept, bool [T, 2D], drop out."""
+        """Returns X and A; units of X that are not kept, bool [T, D], drop out."""
         hidden = nn.relu(nn.Dense(features.shape[-1], name="hidden")(features))
         if kept is not None:
             hidden = jnp.where(kept, hidden / (1 - DROPOUT), 0)
